@@ -1,0 +1,1 @@
+"""What do scores mean on this station: rates with their counts, and limits with their certificates."""

@@ -1,0 +1,1 @@
+"""Lines the station can command, one file per protocol."""

@@ -1,0 +1,1 @@
+"""What does the inspector see? The panel: its own process, reading the ledger, asking the loop."""

@@ -1,0 +1,59 @@
+// What stands in the top bar? Station, state, part, waiting, who inspects; and what is wrong, unmistakably.
+import { STATE_ICON, icon } from "./icons.js";
+import { on, safe, shownState, start, state, tell, text } from "./link.js";
+
+export async function mount(element) {
+  const at = (id) => element.querySelector(`#st-${id}`);
+  await start();
+  let part = null;
+  let stored = 0;
+
+  function names() {
+    at("station").textContent = state.boot.station;
+    at("product").textContent = state.boot.product;
+  }
+
+  function paint() {
+    const shown = shownState();
+    const pill = at("state");
+    if (pill.dataset.state !== shown || !pill.innerHTML) {
+      pill.dataset.state = shown;
+      pill.innerHTML = `${icon(STATE_ICON[shown])}<span>${safe(text(`state.${shown}`))}</span>`;
+    }
+    at("partno").textContent = part ? text("top.part", { number: part.number }) : "";
+    at("simulated").hidden = !part?.simulated;
+    at("simulated").textContent = text("top.simulated");
+    const n = state.change?.waiting;
+    at("waiting").innerHTML = n === undefined || !state.linked ? "" : `${icon("tray")}<span>${safe(text("top.waiting", { n }))}</span>`;
+    at("waiting").dataset.some = n > 0;
+    at("stored").innerHTML = stored ? `${icon("ok")}<span>${safe(text("top.stored", { n: stored }))}</span>` : "";
+    at("person").innerHTML = `${icon("person")}<span>${safe(state.person || text("top.nobody"))}</span>`;
+    at("person").setAttribute("aria-label", state.person ? text("top.person", { name: state.person }) : text("top.nobody"));
+    const wrong = shown === "AWAY" ? "away" : shown === "LOST" ? "lost" : null;
+    at("banner").hidden = wrong === null;
+    document.documentElement.dataset.wrong = wrong ?? "";
+    document.documentElement.dataset.held = part ? "yes" : "";
+    if (wrong) {
+      at("banner-icon").innerHTML = icon("plug");
+      at("banner-words").textContent = text(`banner.${wrong}`);
+      at("banner-more").textContent = text(`banner.${wrong}.more`);
+    }
+  }
+
+  at("person").addEventListener("click", (event) => {
+    event.currentTarget.blur();
+    tell("signon", true);
+  });
+  on("part", (shown) => { part = shown; paint(); });
+  on("stored", (n) => { stored = n; paint(); });
+  on("flash", () => {
+    const bar = at("top");
+    bar.classList.remove("st-flash");
+    void bar.offsetWidth; // so that the animation begins anew
+    bar.classList.add("st-flash");
+  });
+  on("boot", () => { names(); paint(); });
+  for (const name of ["loop", "change", "link", "person"]) on(name, paint);
+  names();
+  paint();
+}

@@ -1,0 +1,1 @@
+"""Where frames come from: live cameras, video files, folders of part photographs."""

@@ -1,0 +1,1 @@
+"""What the station remembers: the ledger (SQLite) and the part images; SQLModel lives here only."""

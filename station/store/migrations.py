@@ -1,0 +1,295 @@
+"""How did the ledger's tables come to be? One numbered, frozen step after the other.
+
+Each step runs in one transaction together with its own record, with foreign keys off; counts of all
+rows are compared before and after. A step that has been released is never edited: add the next one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from station.core.errors import LedgerFault
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step.
+
+    Attributes:
+        version: 1, 2, 3 …, gapless.
+        name: What it does, for the record.
+        statements: SQL, run in order.
+        drops_rows: True where losing rows is the purpose.
+    """
+
+    version: int
+    name: str
+    statements: tuple[str, ...]
+    drops_rows: bool = False
+
+
+def _append_only(table: str, frozen_columns: str, name: str) -> tuple[str, str, str]:
+    columns = [c.strip() for c in frozen_columns.split(",")]
+    changed = " OR ".join(f"OLD.{c} IS NOT NEW.{c}" for c in columns)
+    return (
+        f"CREATE TRIGGER {name}_no_delete BEFORE DELETE ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} rows are never deleted'); END",
+        f"CREATE TRIGGER {name}_no_update BEFORE UPDATE ON {table} WHEN {changed} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} rows are never changed'); END",
+        # INSERT OR REPLACE deletes without asking the trigger above (unless recursive triggers are on).
+        f"CREATE TRIGGER {name}_no_replace BEFORE INSERT ON {table} "
+        f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {columns[0]} = NEW.{columns[0]}) "
+        f"BEGIN SELECT RAISE(ABORT, '{table} rows are never replaced'); END",
+    )
+
+
+_FIRST = (
+    """CREATE TABLE run (
+        id INTEGER PRIMARY KEY,
+        started_at TEXT NOT NULL,
+        ended_at TEXT,
+        station TEXT NOT NULL,
+        recipe TEXT NOT NULL,
+        recipe_sha256 TEXT NOT NULL,
+        recipe_json TEXT NOT NULL CONSTRAINT run_recipe_is_json CHECK (json_valid(recipe_json)),
+        model TEXT,
+        model_sha256 TEXT,
+        source TEXT NOT NULL,
+        line TEXT NOT NULL,
+        software TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE inspection (
+        number INTEGER PRIMARY KEY,
+        part_id TEXT NOT NULL UNIQUE,
+        run_id INTEGER NOT NULL REFERENCES run(id) ON DELETE RESTRICT,
+        triggered_at TEXT NOT NULL,
+        source TEXT NOT NULL,
+        frame_index INTEGER NOT NULL,
+        origin_x REAL NOT NULL,
+        origin_y REAL NOT NULL,
+        simulated INTEGER NOT NULL CONSTRAINT inspection_simulated CHECK (simulated IN (0, 1)),
+        serial TEXT,
+        lot TEXT,
+        truth TEXT,
+        image_sha256 TEXT,
+        image_width INTEGER,
+        image_height INTEGER,
+        recipe_sha256 TEXT NOT NULL,
+        model_sha256 TEXT,
+        preprocess TEXT,
+        evaluation TEXT NOT NULL
+            CONSTRAINT inspection_evaluation CHECK (evaluation IN ('OK', 'NOT_OK', 'NOT_DECIDABLE', 'UNDEFINED')),
+        reason TEXT NOT NULL CONSTRAINT inspection_has_reason CHECK (length(reason) > 0),
+        score REAL CONSTRAINT inspection_score CHECK (score BETWEEN 0.0 AND 1.0),
+        label TEXT,
+        scores TEXT NOT NULL CONSTRAINT inspection_scores_json CHECK (json_valid(scores)),
+        candidates TEXT NOT NULL CONSTRAINT inspection_candidates_json CHECK (json_valid(candidates)),
+        p_select REAL NOT NULL CONSTRAINT inspection_p_select CHECK (p_select BETWEEN 0.0 AND 1.0),
+        audit INTEGER NOT NULL CONSTRAINT inspection_audit CHECK (audit IN (0, 1)),
+        stage_ms TEXT NOT NULL,
+        CONSTRAINT inspection_pass_has_evidence CHECK (
+            evaluation <> 'OK'
+            OR (score IS NOT NULL AND model_sha256 IS NOT NULL AND image_sha256 IS NOT NULL)
+        ),
+        CONSTRAINT inspection_audits_passed_parts CHECK (audit = 0 OR evaluation = 'OK')
+    ) STRICT""",
+    "CREATE INDEX inspection_triggered_at ON inspection(triggered_at)",
+    """CREATE TABLE review (
+        id INTEGER PRIMARY KEY,
+        part_id TEXT NOT NULL REFERENCES inspection(part_id) ON DELETE RESTRICT,
+        opened_at TEXT NOT NULL,
+        reason TEXT NOT NULL
+            CONSTRAINT review_reason
+            CHECK (reason IN ('uncertain', 'rejected', 'undefined', 'audit', 'second_person')),
+        blind INTEGER NOT NULL CONSTRAINT review_blind CHECK (blind IN (0, 1)),
+        excluded_person TEXT,
+        claimed_by TEXT,
+        claimed_until TEXT,
+        settled_at TEXT
+    ) STRICT""",
+    "CREATE UNIQUE INDEX review_one_open_per_part ON review(part_id) WHERE settled_at IS NULL",
+    "CREATE INDEX review_open ON review(opened_at) WHERE settled_at IS NULL",
+    """CREATE TABLE confirmation (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        review_id INTEGER NOT NULL REFERENCES review(id) ON DELETE RESTRICT,
+        part_id TEXT NOT NULL REFERENCES inspection(part_id) ON DELETE RESTRICT,
+        answer TEXT NOT NULL
+            CONSTRAINT confirmation_answer
+            CHECK (answer IN ('agree', 'false_alarm', 'other_class', 'missed_defect', 'unsure', 'rework')),
+        person TEXT NOT NULL CONSTRAINT confirmation_person CHECK (length(person) > 0),
+        answered_at TEXT NOT NULL,
+        seconds REAL NOT NULL CONSTRAINT confirmation_seconds CHECK (seconds >= 0.0),
+        label TEXT,
+        box TEXT CONSTRAINT confirmation_box CHECK (box IS NULL OR json_array_length(box) = 4),
+        note TEXT,
+        shown TEXT NOT NULL,
+        undone_at TEXT,
+        undone_by TEXT,
+        undo_key TEXT UNIQUE
+    ) STRICT""",
+    "CREATE UNIQUE INDEX confirmation_one_standing ON confirmation(review_id) WHERE undone_at IS NULL",
+    """CREATE TABLE command (
+        id INTEGER PRIMARY KEY,
+        part_id TEXT NOT NULL REFERENCES inspection(part_id) ON DELETE RESTRICT,
+        disposition TEXT NOT NULL
+            CONSTRAINT command_disposition CHECK (disposition IN ('RELEASE', 'HOLD', 'REJECT', 'REWORK')),
+        confirmation_id INTEGER UNIQUE REFERENCES confirmation(id) ON DELETE RESTRICT,
+        decided_at TEXT NOT NULL,
+        acknowledged_at TEXT
+    ) STRICT""",
+    "CREATE INDEX command_part ON command(part_id)",
+    "CREATE UNIQUE INDEX command_one_final_per_part ON command(part_id) WHERE disposition <> 'HOLD'",
+    "CREATE INDEX command_unacknowledged ON command(id) WHERE acknowledged_at IS NULL",
+    """CREATE TRIGGER command_machine_releases_passed_parts_only BEFORE INSERT ON command
+       WHEN NEW.confirmation_id IS NULL AND NEW.disposition <> 'HOLD'
+       BEGIN SELECT CASE
+           WHEN NEW.disposition <> 'RELEASE' THEN RAISE(ABORT, 'only a person rejects or sends to rework')
+           WHEN NOT EXISTS (
+               SELECT 1 FROM inspection WHERE part_id = NEW.part_id AND evaluation = 'OK' AND audit = 0
+           ) THEN RAISE(ABORT, 'the machine releases passed parts only')
+       END; END""",
+    """CREATE TRIGGER command_follows_its_confirmation BEFORE INSERT ON command
+       WHEN NEW.confirmation_id IS NOT NULL
+       BEGIN SELECT CASE
+           WHEN NOT EXISTS (
+               SELECT 1 FROM confirmation
+               WHERE id = NEW.confirmation_id AND part_id = NEW.part_id AND undone_at IS NULL
+                 AND CASE answer
+                     WHEN 'false_alarm' THEN 'RELEASE' WHEN 'rework' THEN 'REWORK'
+                     WHEN 'unsure' THEN 'HOLD' ELSE 'REJECT' END = NEW.disposition
+           ) THEN RAISE(ABORT, 'the command does not follow from a standing confirmation')
+       END; END""",
+    """CREATE TABLE sample (
+        id INTEGER PRIMARY KEY,
+        confirmation_id INTEGER NOT NULL REFERENCES confirmation(id) ON DELETE RESTRICT,
+        part_id TEXT NOT NULL REFERENCES inspection(part_id) ON DELETE RESTRICT,
+        label TEXT NOT NULL CONSTRAINT sample_label CHECK (length(label) > 0),
+        box TEXT NOT NULL CONSTRAINT sample_box CHECK (json_array_length(box) = 4),
+        crop_box TEXT NOT NULL CONSTRAINT sample_crop_box CHECK (json_array_length(crop_box) = 4),
+        crop BLOB NOT NULL CONSTRAINT sample_crop CHECK (length(crop) > 0),
+        crop_format TEXT NOT NULL CONSTRAINT sample_format CHECK (crop_format IN ('png', 'jpg')),
+        crop_sha256 TEXT NOT NULL,
+        person TEXT NOT NULL,
+        confirmed_at TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        model_sha256 TEXT,
+        proposed TEXT,
+        score REAL,
+        reason TEXT NOT NULL,
+        p_select REAL NOT NULL
+    ) STRICT""",
+    "CREATE INDEX sample_confirmation ON sample(confirmation_id)",
+    """CREATE TABLE event (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        text TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE dropped_image (
+        image_sha256 TEXT PRIMARY KEY,
+        dropped_at TEXT NOT NULL
+    ) STRICT""",
+    *_append_only(
+        "inspection",
+        "number, part_id, run_id, triggered_at, source, frame_index, image_sha256, recipe_sha256, model_sha256, "
+        "preprocess, evaluation, reason, score, label, scores, candidates, p_select, audit, serial, lot, truth, "
+        "simulated, stage_ms, image_width, image_height, origin_x, origin_y",
+        "inspection",
+    ),
+    *_append_only(
+        "confirmation",
+        "id, key, review_id, part_id, answer, person, answered_at, seconds, label, box, note, shown",
+        "confirmation",
+    ),
+    *_append_only("command", "id, part_id, disposition, confirmation_id, decided_at", "command"),
+    *_append_only(
+        "sample",
+        "id, confirmation_id, part_id, label, box, crop_box, crop, crop_format, crop_sha256, person, confirmed_at, "
+        "seconds, model_sha256, proposed, score, reason, p_select",
+        "sample",
+    ),
+    *_append_only("review", "id, part_id, opened_at, reason, blind, excluded_person", "review"),
+    """CREATE TRIGGER confirmation_undone_once BEFORE UPDATE ON confirmation
+       WHEN OLD.undone_at IS NOT NULL
+       BEGIN SELECT RAISE(ABORT, 'an undone confirmation stays undone'); END""",
+    """CREATE TRIGGER confirmation_stands_once_settled BEFORE UPDATE OF undone_at ON confirmation
+       WHEN EXISTS (SELECT 1 FROM review WHERE id = OLD.review_id AND settled_at IS NOT NULL)
+       BEGIN SELECT RAISE(ABORT, 'a settled answer is not taken back'); END""",
+    """CREATE TRIGGER confirmation_answers_an_open_review BEFORE INSERT ON confirmation
+       WHEN NOT EXISTS (
+           SELECT 1 FROM review WHERE id = NEW.review_id AND part_id = NEW.part_id AND settled_at IS NULL
+       )
+       BEGIN SELECT RAISE(ABORT, 'there is no open review of that part to answer'); END""",
+    """CREATE TRIGGER review_settled_once BEFORE UPDATE OF settled_at ON review
+       WHEN OLD.settled_at IS NOT NULL
+       BEGIN SELECT RAISE(ABORT, 'a review is settled once'); END""",
+    """CREATE TRIGGER command_acknowledged_once BEFORE UPDATE ON command
+       WHEN OLD.acknowledged_at IS NOT NULL
+       BEGIN SELECT RAISE(ABORT, 'a command is acknowledged once'); END""",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (Migration(1, "first tables", _FIRST),)
+
+
+def migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:
+    """Brings the database to the newest version; returns that version.
+
+    Args:
+        connection: In autocommit mode (``isolation_level=None``), no transaction open.
+        migrations: All steps, in order.
+
+    Raises:
+        LedgerFault: The database is newer than this software, or a step failed (nothing of it remains).
+    """
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS migration "
+        "(version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
+    )
+    done = connection.execute("SELECT coalesce(max(version), 0) FROM migration").fetchone()[0]
+    if done > len(migrations):
+        raise LedgerFault(
+            f"the ledger is of version {done}, this software knows {len(migrations)}: install a newer release"
+        )
+    if done == len(migrations):
+        return int(done)
+    foreign_keys = connection.execute("PRAGMA foreign_keys").fetchone()[0]
+    connection.execute("PRAGMA foreign_keys = OFF")
+    try:
+        for step in migrations[done:]:
+            _apply(connection, step)
+    finally:
+        connection.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
+    return len(migrations)
+
+
+def _apply(connection: sqlite3.Connection, step: Migration) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        before = _row_counts(connection)
+        for statement in step.statements:
+            connection.execute(statement)
+        after = _row_counts(connection)
+        lost = {t: n for t, n in before.items() if after.get(t, 0) < n}
+        if lost and not step.drops_rows:
+            raise LedgerFault(f"migration {step.version} ({step.name}) would lose rows of {', '.join(lost)}")
+        broken = connection.execute("PRAGMA foreign_key_check").fetchall()
+        if broken:
+            raise LedgerFault(f"migration {step.version} ({step.name}) breaks {len(broken)} references")
+        connection.execute(
+            "INSERT INTO migration (version, name, applied_at) VALUES (?, ?, ?)",
+            (step.version, step.name, datetime.now(UTC).isoformat()),
+        )
+        connection.execute("COMMIT")
+    except BaseException as error:
+        connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error):
+            raise LedgerFault(f"migration {step.version} ({step.name}) failed, nothing was changed: {error}") from error
+        raise
+
+
+def _row_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for (name,) in tables.fetchall()}

@@ -1,0 +1,433 @@
+"""What do people ask the ledger? Every read of panel, export, summary and check; read-only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session
+
+from station.core.part import Box, Detection
+from station.store.ledger import BALANCE_SQL, Balance
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """The newest run of the loop."""
+
+    id: int
+    started_at: str
+    ended_at: str | None
+    station: str
+    recipe: str
+    recipe_json: str
+    model: str | None
+    source: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartView:
+    """One part as the ledger knows it.
+
+    Attributes:
+        disposition: The newest command for it.
+        image_sha256: Name of its picture, ``None`` where there is none.
+        scores: Part score by class.
+    """
+
+    number: int
+    part_id: str
+    triggered_at: str
+    source: str
+    serial: str | None
+    truth: str | None
+    simulated: bool
+    image_sha256: str | None
+    width: int | None
+    height: int | None
+    evaluation: str
+    reason: str
+    score: float | None
+    label: str | None
+    scores: Mapping[str, float]
+    candidates: tuple[Detection, ...]
+    audit: bool
+    disposition: str
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewView:
+    """One open or answered question with its part.
+
+    Attributes:
+        blind: The model's verdict must not be shown for it.
+        answered_by: Who gave the standing answer, if one stands.
+        settled: The answer has become a command.
+    """
+
+    id: int
+    reason: str
+    blind: bool
+    opened_at: str
+    claimed_by: str | None
+    claimed_until: str | None
+    answered_by: str | None
+    settled: bool
+    part: PartView
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftCounts:
+    """What a shift adds up to; every rate is printed with its denominator."""
+
+    parts: int
+    by_evaluation: Mapping[str, int]
+    by_disposition: Mapping[str, int]
+    by_answer: Mapping[str, int]
+    waiting: int
+    audits: int
+    labels: int
+    undone: int
+    overkill: int
+    confirmed_defects: int
+    audit_escapes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSample:
+    """A confirmed crop as exports read it."""
+
+    id: int
+    part_id: str
+    serial: str | None
+    lot: str | None
+    label: str
+    box: Box
+    crop_box: Box
+    crop: bytes
+    crop_format: str
+    crop_sha256: str
+    person: str
+    confirmed_at: str
+    seconds: float
+    answer: str
+    model_sha256: str | None
+    proposed: str | None
+    score: float | None
+    reason: str
+    p_select: float
+    simulated: bool
+    image_sha256: str | None
+    width: int | None
+    height: int | None
+
+
+_PART_COLUMNS = """
+  i.number, i.part_id, i.triggered_at, i.source, i.serial, i.truth, i.simulated, i.image_sha256, i.image_width,
+  i.image_height, i.evaluation, i.reason, i.score, i.label, i.scores, i.candidates, i.audit,
+  (SELECT disposition FROM command c WHERE c.part_id = i.part_id ORDER BY c.id DESC LIMIT 1), i.stage_ms
+"""
+
+_REVIEW_COLUMNS = """
+  r.id, r.reason, r.blind, r.opened_at, r.claimed_by, r.claimed_until,
+  (SELECT person FROM confirmation c WHERE c.review_id = r.id AND c.undone_at IS NULL), r.settled_at IS NOT NULL
+"""
+
+
+def newest_run(engine: Engine) -> RunInfo | None:
+    """The run that started last; ``None`` in a fresh ledger."""
+    with Session(engine) as session:
+        row = session.execute(
+            text(
+                "SELECT id, started_at, ended_at, station, recipe, recipe_json, model, source, line "
+                "FROM run ORDER BY id DESC LIMIT 1"
+            )
+        ).first()
+    return RunInfo(*row) if row else None
+
+
+def open_reviews(engine: Engine, *, limit: int = 50) -> list[ReviewView]:
+    """Questions without a standing answer, oldest first."""
+    return _reviews(
+        engine,
+        "WHERE r.settled_at IS NULL AND NOT EXISTS "
+        "(SELECT 1 FROM confirmation c WHERE c.review_id = r.id AND c.undone_at IS NULL) "
+        "ORDER BY r.opened_at, r.id LIMIT :limit",
+        limit=limit,
+    )
+
+
+def count_open_reviews(engine: Engine) -> int:
+    """How many questions wait for an answer."""
+    with Session(engine) as session:
+        return int(
+            session.execute(
+                text(
+                    "SELECT count(*) FROM review r WHERE r.settled_at IS NULL AND NOT EXISTS "
+                    "(SELECT 1 FROM confirmation c WHERE c.review_id = r.id AND c.undone_at IS NULL)"
+                )
+            ).scalar_one()
+        )
+
+
+def review(engine: Engine, review_id: int) -> ReviewView | None:
+    """One question with its part; ``None`` where there is none of that id."""
+    found = _reviews(engine, "WHERE r.id = :id", id=review_id)
+    return found[0] if found else None
+
+
+def recent_parts(engine: Engine, *, limit: int = 20) -> list[PartView]:
+    """The newest parts, newest first."""
+    with Session(engine) as session:
+        rows = session.execute(
+            text(f"SELECT {_PART_COLUMNS} FROM inspection i ORDER BY i.number DESC LIMIT :limit"), {"limit": limit}
+        ).all()
+    return [_part(tuple(r)) for r in rows]
+
+
+def part(engine: Engine, part_id: str) -> PartView | None:
+    """One part by its id."""
+    with Session(engine) as session:
+        row = session.execute(
+            text(f"SELECT {_PART_COLUMNS} FROM inspection i WHERE i.part_id = :p"), {"p": part_id}
+        ).first()
+    return _part(tuple(row)) if row else None
+
+
+def balance(engine: Engine) -> Balance:
+    """The books, counted by a reader."""
+    with Session(engine) as session:
+        return Balance(*session.execute(text(BALANCE_SQL)).one())
+
+
+def shift_counts(engine: Engine, *, since: str = "") -> ShiftCounts:
+    """Counts over all parts triggered at or after ``since`` (ISO UTC; empty: all)."""
+    given = {"since": since}
+    with Session(engine) as session:
+
+        def pairs(sql: str) -> dict[str, int]:
+            return {str(k): int(n) for k, n in session.execute(text(sql), given).all()}
+
+        def one(sql: str) -> int:
+            return int(session.execute(text(sql), given).scalar_one())
+
+        standing = (
+            "FROM confirmation c JOIN inspection i ON i.part_id = c.part_id "
+            "JOIN review r ON r.id = c.review_id WHERE i.triggered_at >= :since AND c.undone_at IS NULL"
+        )
+        stopped = "i.evaluation IN ('NOT_OK', 'NOT_DECIDABLE')"
+        return ShiftCounts(
+            parts=one("SELECT count(*) FROM inspection WHERE triggered_at >= :since"),
+            by_evaluation=pairs(
+                "SELECT evaluation, count(*) FROM inspection WHERE triggered_at >= :since GROUP BY evaluation"
+            ),
+            by_disposition=pairs(
+                "SELECT c.disposition, count(*) FROM command c JOIN inspection i ON i.part_id = c.part_id "
+                "WHERE i.triggered_at >= :since AND c.id = (SELECT max(id) FROM command d WHERE d.part_id = c.part_id) "
+                "GROUP BY c.disposition"
+            ),
+            by_answer=pairs(f"SELECT c.answer, count(*) {standing} GROUP BY c.answer"),
+            waiting=one("SELECT count(*) FROM review WHERE settled_at IS NULL AND opened_at >= :since"),
+            audits=one("SELECT count(*) FROM inspection WHERE audit = 1 AND triggered_at >= :since"),
+            labels=one(
+                "SELECT count(*) FROM sample s JOIN confirmation c ON c.id = s.confirmation_id "
+                "WHERE c.undone_at IS NULL AND c.answered_at >= :since"
+            ),
+            undone=one("SELECT count(*) FROM confirmation WHERE undone_at IS NOT NULL AND answered_at >= :since"),
+            # Settled ones only: within the undo time this count would tell what a blind part's verdict was.
+            overkill=one(
+                f"SELECT count(*) {standing} AND c.answer = 'false_alarm' AND {stopped} AND r.settled_at IS NOT NULL"
+            ),
+            confirmed_defects=one(
+                f"SELECT count(*) {standing} AND c.answer IN ('agree', 'other_class', 'missed_defect', 'rework')"
+            ),
+            audit_escapes=one(
+                f"SELECT count(*) {standing} AND i.audit = 1 AND c.answer IN "
+                "('agree', 'other_class', 'missed_defect', 'rework')"
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOutcome:
+    """A part whose true class is known (simulator, labelled footage) and what became of it."""
+
+    part_id: str
+    truth: str
+    evaluation: str
+    disposition: str
+
+
+def truths(engine: Engine, *, since: str = "") -> list[KnownOutcome]:
+    """Every part with a known truth, triggered at or after ``since``."""
+    with Session(engine) as session:
+        rows = session.execute(
+            text(
+                "SELECT i.part_id, i.truth, i.evaluation, "
+                "(SELECT disposition FROM command c WHERE c.part_id = i.part_id ORDER BY c.id DESC LIMIT 1) "
+                "FROM inspection i WHERE i.truth IS NOT NULL AND i.triggered_at >= :since ORDER BY i.number"
+            ),
+            {"since": since},
+        ).all()
+    return [KnownOutcome(*r) for r in rows]
+
+
+def samples(engine: Engine) -> Generator[StoredSample, None, None]:
+    """Confirmed crops whose answer stands, in the order they were given; crops are read one by one."""
+    sql = text(
+        "SELECT s.id, s.part_id, i.serial, i.lot, s.label, s.box, s.crop_box, s.crop, s.crop_format, s.crop_sha256, "
+        "s.person, s.confirmed_at, s.seconds, c.answer, s.model_sha256, s.proposed, s.score, s.reason, s.p_select, "
+        "i.simulated, i.image_sha256, i.image_width, i.image_height "
+        "FROM sample s JOIN confirmation c ON c.id = s.confirmation_id JOIN inspection i ON i.part_id = s.part_id "
+        "WHERE c.undone_at IS NULL ORDER BY s.id"
+    )
+    with engine.connect() as connection:
+        for row in connection.execution_options(yield_per=64).execute(sql):
+            r = list(row)
+            r[5], r[6], r[19] = Box(*json.loads(r[5])), Box(*json.loads(r[6])), bool(r[19])
+            yield StoredSample(*r)
+
+
+def faults_in_books(engine: Engine) -> list[str]:
+    """Everything in the ledger that must not be, in words; empty where all is well.
+
+    Checked: the books balance; part numbers have no gap; every release has a passed inspection or a
+    person's standing answer; no part has two final commands; every label has its crop and the crop its
+    hash; every pass has its picture; SQLite's own integrity.
+    """
+    try:
+        return _faults_in_books(engine)
+    except DBAPIError as error:  # pages so damaged that SQLite will not read them
+        return [f"the ledger cannot be read: {error.orig}"]
+
+
+def _faults_in_books(engine: Engine) -> list[str]:
+    found: list[str] = []
+    books = balance(engine)
+    if not books.holds:
+        found.append(f"the books do not balance: {books}")
+    questions = {
+        "released without a pass or a person's answer": """
+            SELECT c.part_id FROM command c JOIN inspection i ON i.part_id = c.part_id
+            WHERE c.disposition = 'RELEASE' AND NOT (c.confirmation_id IS NULL AND i.evaluation = 'OK' AND i.audit = 0)
+            AND NOT EXISTS (SELECT 1 FROM confirmation f WHERE f.id = c.confirmation_id AND f.part_id = c.part_id
+                            AND f.answer = 'false_alarm' AND f.undone_at IS NULL)""",
+        "rejected or sent to rework without a person's answer": """
+            SELECT c.part_id FROM command c WHERE c.disposition IN ('REJECT', 'REWORK')
+            AND NOT EXISTS (SELECT 1 FROM confirmation f WHERE f.id = c.confirmation_id AND f.part_id = c.part_id
+                            AND f.undone_at IS NULL AND CASE f.answer
+                                WHEN 'agree' THEN 'REJECT' WHEN 'other_class' THEN 'REJECT'
+                                WHEN 'missed_defect' THEN 'REJECT' WHEN 'rework' THEN 'REWORK'
+                                ELSE '' END = c.disposition)""",
+        "has more than one final command": """
+            SELECT part_id FROM command WHERE disposition <> 'HOLD' GROUP BY part_id HAVING count(*) > 1""",
+        "has no command": """
+            SELECT part_id FROM inspection i WHERE NOT EXISTS (SELECT 1 FROM command c WHERE c.part_id = i.part_id)""",
+        "is held without an open review": """
+            SELECT part_id FROM inspection i
+            WHERE NOT EXISTS (SELECT 1 FROM command c WHERE c.part_id = i.part_id AND c.disposition <> 'HOLD')
+            AND NOT EXISTS (SELECT 1 FROM review r WHERE r.part_id = i.part_id AND r.settled_at IS NULL)""",
+        "has a settled review without the command it asked for": """
+            SELECT c.part_id FROM confirmation c JOIN review r ON r.id = c.review_id
+            WHERE r.settled_at IS NOT NULL AND c.undone_at IS NULL AND c.answer <> 'unsure'
+            AND NOT EXISTS (SELECT 1 FROM command d WHERE d.confirmation_id = c.id)""",
+        "has a settled review without an answer": """
+            SELECT part_id FROM review r WHERE settled_at IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM confirmation c WHERE c.review_id = r.id AND c.undone_at IS NULL)""",
+        "has a label without its crop": """
+            SELECT c.part_id FROM confirmation c JOIN inspection i ON i.part_id = c.part_id
+            WHERE c.answer IN ('agree', 'false_alarm', 'other_class', 'missed_defect') AND i.image_sha256 IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM sample s WHERE s.confirmation_id = c.id)""",
+        "passed without a score, a model or a picture": """
+            SELECT part_id FROM inspection WHERE evaluation = 'OK'
+            AND (score IS NULL OR model_sha256 IS NULL OR image_sha256 IS NULL)""",
+    }
+    with engine.connect() as connection:
+        for words, sql in questions.items():
+            parts = [r[0] for r in connection.execute(text(sql)).all()]
+            if parts:
+                more = f" and {len(parts) - 5} more" if len(parts) > 5 else ""
+                found.append(f"{words}: {', '.join(parts[:5])}{more}")
+        damaged = [
+            str(row[0])
+            for row in connection.execution_options(yield_per=64).execute(
+                text("SELECT part_id, crop, crop_sha256 FROM sample")
+            )
+            if hashlib.sha256(row[1]).hexdigest() != row[2]
+        ]
+        if damaged:
+            found.append(f"has a crop that does not match its hash: {', '.join(damaged[:5])}")
+        loose = sorted({str(r[0]) for r in connection.execute(text("PRAGMA foreign_key_check")).all()})
+        if loose:
+            found.append(f"refers to rows that are gone: {', '.join(loose)}")
+        whole = [str(w) for w in connection.execute(text("PRAGMA integrity_check(5)")).scalars()]
+        if whole != ["ok"]:
+            found.append(f"SQLite reports: {'; '.join(whole)}")
+    return found
+
+
+def needed_images(engine: Engine) -> Iterator[tuple[str, str]]:
+    """``(part_id, image_sha256)`` of every picture that must be on disk."""
+    with engine.connect() as connection:
+        for row in connection.execution_options(yield_per=256).execute(
+            text(
+                "SELECT part_id, image_sha256 FROM inspection WHERE image_sha256 IS NOT NULL "
+                "AND image_sha256 NOT IN (SELECT image_sha256 FROM dropped_image)"
+            )
+        ):
+            yield str(row[0]), str(row[1])
+
+
+def releases(engine: Engine) -> dict[str, str]:
+    """``{part_id: final disposition}`` of every part with a final command."""
+    with engine.connect() as connection:
+        return {
+            str(p): str(d)
+            for p, d in connection.execute(
+                text("SELECT part_id, disposition FROM command WHERE disposition <> 'HOLD'")
+            ).all()
+        }
+
+
+class ChangeWatch:
+    """Tells cheaply whether any other process has committed since the last question; one thread only."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._connection = engine.connect()
+        self._mark = -1
+
+    def changed(self) -> bool:
+        """True at the first call and after every commit of the writer."""
+        mark = int(self._connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+        self._connection.rollback()
+        if mark == self._mark:
+            return False
+        self._mark = mark
+        return True
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        self._connection.close()
+
+
+def _reviews(engine: Engine, where: str, **given: int) -> list[ReviewView]:
+    sql = f"SELECT {_REVIEW_COLUMNS}, {_PART_COLUMNS} FROM review r JOIN inspection i ON i.part_id = r.part_id {where}"
+    with Session(engine) as session:
+        rows = session.execute(text(sql), given).all()
+    return [ReviewView(r[0], r[1], bool(r[2]), r[3], r[4], r[5], r[6], bool(r[7]), _part(tuple(r)[8:])) for r in rows]
+
+
+def _part(row: tuple[object, ...]) -> PartView:
+    r = list(row)
+    r[6], r[16] = bool(r[6]), bool(r[16])
+    r[14] = json.loads(str(r[14]))
+    r[15] = tuple(Detection(c["label"], c["score"], Box(*c["xyxy"])) for c in json.loads(str(r[15])))
+    r[17] = r[17] or "HOLD"
+    r[18] = json.loads(str(r[18]))
+    return PartView(*r)  # type: ignore[arg-type]

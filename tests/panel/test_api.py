@@ -1,0 +1,228 @@
+"""What does the panel answer over HTTP, over a true ledger and a true loop?"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # other people's modules
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    from station.panel.app import create_app
+
+from station.panel.guard import MAX_BODY_BYTES
+from station.store import queries
+from station.store.database import open_writer
+from tests.panel.rehearsal import Rehearsal, config
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+HOST = "http://127.0.0.1:7860"
+Make = Callable[..., Rehearsal]
+
+
+class Browser:
+    """The panel as a page of its own calls it."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.http = client
+
+    def post(self, path: str, **body: Any) -> tuple[int, dict[str, Any]]:
+        reply = self.http.post(path, json=body, headers={"origin": HOST})
+        return reply.status_code, reply.json()
+
+    def claim(self, person: str = "Mia", skip: tuple[int, ...] = ()) -> dict[str, Any]:
+        status, said = self.post("/api/claim", person=person, skip=list(skip))
+        assert status == 200, said
+        return said["review"]  # type: ignore[no-any-return]
+
+    def answer(self, review: int, answer: str, *, key: str, person: str = "Mia", **more: Any) -> Any:
+        return self.post(
+            "/api/answer", key=key, review_id=review, answer=answer, person=person, seconds=1.5,
+            shown={"verdict": "NOT_OK"}, **more,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> FastAPI:
+    return create_app(config(tmp_path), pages=False)
+
+
+@pytest.fixture
+def browser(app: FastAPI) -> Iterator[Browser]:
+    with TestClient(app, base_url=HOST) as client:
+        yield Browser(client)
+
+
+def test_a_part_is_claimed_answered_stored_and_taken_back(rehearse: Make, browser: Browser) -> None:
+    stage = rehearse("r", parts=2, held=2, undo_s=60)
+    first = browser.claim()
+    assert first["why"] == "rejected"
+    assert first["proposed"] == first["label"]
+    assert {c["relation"] for c in first["candidates"]} <= {"above", "between", "below"}
+    assert browser.http.get(first["image"]).headers["cache-control"].endswith("immutable")
+
+    status, said = browser.answer(first["id"], "agree", key="key-000001")
+    assert status == 200
+    assert browser.answer(first["id"], "agree", key="key-000001") == (200, said), "the same key changes nothing"
+    assert browser.claim(skip=(first["id"],))["id"] != first["id"]
+
+    status, back = browser.post("/api/undo", person="Mia", key="undo-00001")
+    assert (status, back["review"]["id"]) == (200, first["id"])
+    rows = stage.ledger.engine.connect().exec_driver_sql("SELECT answer, shown, undone_by FROM confirmation").all()
+    assert rows == [("agree", '{"verdict":"NOT_OK"}', "Mia")]
+
+
+def test_two_inspectors_get_different_parts_and_a_conflict_says_so(rehearse: Make, browser: Browser) -> None:
+    rehearse("u", parts=2, held=2, undo_s=60)
+    mine, theirs = browser.claim("Mia"), browser.claim("Tom")
+    assert mine["id"] != theirs["id"]
+    assert browser.answer(mine["id"], "agree", key="key-000001", person="Tom")[1]["code"] == "taken"
+    assert browser.answer(mine["id"], "agree", key="key-000002", person="Mia")[0] == 200
+    status, said = browser.answer(mine["id"], "false_alarm", key="key-000003", person="Tom")
+    assert (status, said["code"]) == (409, "answered")
+    assert "Mia" in said["words"]
+    assert browser.post("/api/renew", person="Tom", holding=[mine["id"], theirs["id"]])[1] == {"held": [theirs["id"]]}
+
+
+def test_leaving_frees_the_parts(rehearse: Make, browser: Browser) -> None:
+    rehearse("u", parts=1, held=1)
+    assert browser.claim("Mia") is not None
+    assert browser.claim("Tom") is None
+    assert browser.post("/api/leave", person="Mia")[0] == 200
+    assert browser.claim("Tom") is not None
+
+
+def test_a_second_person_is_not_the_first(rehearse: Make, browser: Browser) -> None:
+    rehearse("u", parts=1, held=1, undo_s=0)
+    first = browser.claim("Mia")
+    assert browser.answer(first["id"], "unsure", key="key-000001")[0] == 200
+    second = None
+    for _ in range(100):
+        second = second or browser.claim("Tom")
+    assert second is not None
+    assert second["why"] == "second_person"
+    assert browser.claim("Mia") is None
+
+
+@pytest.mark.parametrize("plan", ["p", "u", "r", "n"])
+def test_a_blind_part_gives_nothing_of_the_machines_opinion(
+    rehearse: Make, browser: Browser, tmp_path: Path, plan: str
+) -> None:
+    rehearse(plan, parts=1, held=1, blind=1.0, audit=1.0)
+    seen = browser.claim()
+    live = browser.http.get("/api/live").json()
+    assert seen["blind"] is True
+    assert set(seen) == {
+        "id", "number", "part_id", "image", "opened_at", "claimed_by", "blind", "width", "height", "simulated",
+        "serial", "answered_by", "settled",
+    }  # fmt: skip
+    everything = json.dumps([seen, live["queue"], live["recent"]]).lower()
+    for word in (
+        "verdict", "score", "candidate", "evaluation", "reason", "label", "audit", "uncertain", "reject", "undefined",
+        "not_ok", "not_decidable", "p_select", "0.12", "0.53", "0.91", "scratch", "dent", "stain", "missing", "truth",
+    ):  # fmt: skip
+        assert word not in everything, f"{word!r} betrays the machine's opinion"
+    assert live["recent"][0]["hidden"] is True
+    assert [live["counts"][k] for k in ("passed", "uncertain", "rejected", "undefined", "hidden")] == [0, 0, 0, 0, 1]
+
+
+def test_a_blind_part_stays_hidden_until_its_answer_is_settled(rehearse: Make, browser: Browser) -> None:
+    rehearse("r", parts=1, held=1, blind=1.0, undo_s=60)
+    part = browser.claim()
+    assert browser.http.get("/api/live").json()["recent"][0]["hidden"] is True
+    assert browser.answer(part["id"], "agree", key="key-000001")[1]["code"] == "invalid"
+    assert browser.answer(part["id"], "false_alarm", key="key-000002")[0] == 200
+    assert browser.http.get("/api/live").json()["recent"][0]["hidden"] is True
+
+
+def test_the_loop_away_is_said_and_nothing_is_stored(rehearse: Make, browser: Browser, tmp_path: Path) -> None:
+    stage = rehearse("r", parts=1, held=1)
+    part = browser.claim()
+    stage.shut_the_door()
+    status, said = browser.answer(part["id"], "agree", key="key-000001")
+    assert (status, said["code"]) == (503, "loop_away")
+    assert browser.http.get("/api/live").json()["waiting"] == 1, "what is stored can still be read"
+
+
+def test_without_a_ledger_the_panel_starts_and_says_so(browser: Browser) -> None:
+    assert browser.http.get("/api/boot").json()["run"] is None
+    assert browser.http.get("/api/live").json()["code"] == "no_ledger"
+
+
+def test_an_empty_ledger_is_no_fault(browser: Browser, tmp_path: Path) -> None:
+    open_writer(tmp_path / "var" / "ledger.db").dispose()
+    assert browser.http.get("/api/live").json()["recent"] == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://127.0.0.1:1"}],
+    ids=["none", "foreign", "null", "other port"],
+)
+def test_only_this_panels_pages_may_change_anything(rehearse: Make, browser: Browser, headers: dict[str, str]) -> None:
+    rehearse("r", parts=1, held=1)
+    reply = browser.http.post("/api/claim", json={"person": "Mia"}, headers=headers)
+    assert (reply.status_code, reply.json()["code"]) == (403, "foreign_origin")
+    assert browser.http.get("/api/live").json()["queue"][0]["claimed_by"] is None
+
+
+@pytest.mark.parametrize("path", ["/", "/api/live", "/events", "/image/" + "0" * 64 + ".jpg", "/config"])
+def test_a_foreign_host_name_is_refused_everywhere(browser: Browser, path: str) -> None:
+    assert browser.http.get(path, headers={"host": "evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/upload", "/login", "/api/../x", "/events"])
+def test_nothing_but_the_api_takes_a_change(browser: Browser, path: str) -> None:
+    assert browser.http.post(path, json={}, headers={"origin": HOST}).status_code == 403
+
+
+def test_large_and_malformed_bodies_are_refused(browser: Browser) -> None:
+    head = {"origin": HOST, "content-type": "application/json"}
+    assert browser.http.post("/api/claim", content=b"x" * (MAX_BODY_BYTES + 1), headers=head).status_code == 413
+    chunks = (b"x" * 1024 for _ in range(MAX_BODY_BYTES // 1024 + 1))
+    assert browser.http.post("/api/claim", content=chunks, headers=head).status_code == 413
+    assert browser.post("/api/claim", person="")[0] == 422
+    assert browser.post("/api/claim", person="Mia", role="chief")[0] == 422
+    assert browser.answer(1, "sell", key="key-000001")[0] == 422
+
+
+@pytest.mark.parametrize("name", ["0" * 64, "0" * 63, "..%2f..%2fledger", "A" * 64])
+def test_only_pictures_of_parts_are_given(browser: Browser, name: str) -> None:
+    assert browser.http.get(f"/image/{name}.jpg").status_code == 404
+
+
+def test_a_reference_outside_the_recipes_is_not_given(rehearse: Make, browser: Browser, tmp_path: Path) -> None:
+    (tmp_path.parent / "secret.jpg").write_bytes(b"x")
+    rehearse("p", parts=1, reference="../secret.jpg")
+    assert browser.http.get("/reference").status_code == 404
+    assert browser.http.get("/api/boot").json()["reference"] is None
+
+
+def test_the_panel_cannot_write_the_ledger(rehearse: Make, app: FastAPI, tmp_path: Path) -> None:
+    from sqlalchemy import text
+    from sqlalchemy.exc import OperationalError
+
+    from station.panel.reading import Reading
+
+    rehearse("r", parts=1, held=1)
+    reading = Reading(config(tmp_path))
+    assert len(queries.open_reviews(reading.engine)) == 1
+    with reading.engine.connect() as connection, pytest.raises(OperationalError, match="readonly"):
+        connection.execute(text("DELETE FROM review"))
+    reading.close()
+
+
+def test_the_page_is_served_without_naming_any_other_host(tmp_path: Path) -> None:
+    with TestClient(create_app(config(tmp_path)), base_url=HOST) as client:
+        page = client.get("/")
+    assert page.status_code == 200
+    assert "/static/panel/panel.css" in page.text
+    assert "default-src 'self'" in page.headers["content-security-policy"]

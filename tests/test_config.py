@@ -1,0 +1,78 @@
+"""The station's configuration: arguments over environment over file, unknown keys refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from station.config import CameraSource, FootageSource, SimulatorSource, load_config
+from station.core.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def written(words: str, name: str = "station.toml") -> Path:
+    path = Path(name)
+    path.write_text(words, encoding="utf-8")
+    return path
+
+
+def test_without_a_file_the_defaults_are_a_simulated_line_on_this_machine_only() -> None:
+    it = load_config()
+    assert isinstance(it.source, SimulatorSource)
+    assert it.panel.host == "127.0.0.1"
+    assert it.store.database == Path("var/ledger.db")
+
+
+def test_a_file_in_the_working_folder_is_taken_without_being_named() -> None:
+    written('station = "ST07"')
+    assert load_config().station == "ST07"
+
+
+def test_a_named_file_is_read() -> None:
+    path = written('[source]\nkind = "camera"\naddress = "0"', "other.toml")
+    assert load_config(path).source == CameraSource(address="0")
+    assert load_config().source == SimulatorSource()
+
+
+def test_the_environment_wins_over_the_file_and_arguments_over_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    written('station = "FILE"\n[store]\nfolder = "file"\nfile = "books.db"')
+    monkeypatch.setenv("STATION_STORE__FOLDER", "environment")
+    monkeypatch.setenv("STATION_STATION", "ENV")
+    it = load_config()
+    assert (it.station, it.store.folder, it.store.file) == ("ENV", Path("environment"), "books.db")
+    assert load_config(station="ARG").station == "ARG"
+    footage = load_config(source=FootageSource(path=Path("parts"))).source
+    assert footage == FootageSource(path=Path("parts"))
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ('statoin = "ST01"', "statoin"),
+        ('[store]\nfolders = "x"', "folders"),
+        ('[store]\nfile = "../ledger.db"', "file"),
+        ("[store]\nimage_budget_mb = 0", "image_budget_mb"),
+        ("[store]\nimage_budget_mb = nan", "image_budget_mb"),
+        ('station = "ST 01"', "station"),
+        ('station = "ST-01"', "station"),
+        ("[panel]\nport = 70000", "port"),
+        ('[source]\nkind = "magic"', "source"),
+        ('[source]\nkind = "camera"', "address"),
+        ("threads = 0", "threads"),
+    ],
+)
+def test_a_wrong_or_unknown_setting_is_refused_by_name(words: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        load_config(written(words))
+
+
+def test_a_missing_or_broken_file_is_said() -> None:
+    with pytest.raises(ConfigError, match=r"no configuration file nowhere\.toml"):
+        load_config(Path("nowhere.toml"))
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_config(written("station = "))
