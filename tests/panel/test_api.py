@@ -124,6 +124,10 @@ def test_a_blind_part_gives_nothing_of_the_machines_opinion(
         "id", "number", "part_id", "image", "opened_at", "claimed_by", "blind", "width", "height", "simulated",
         "serial", "answered_by", "settled",
     }  # fmt: skip
+    # The times are taken out first: a second that reads "10.127" is no score.
+    for row in (seen, *live["queue"], *live["recent"]):
+        for name in ("opened_at", "triggered_at"):
+            row.pop(name, None)
     everything = json.dumps([seen, live["queue"], live["recent"]]).lower()
     for word in (
         "verdict", "score", "candidate", "evaluation", "reason", "label", "audit", "uncertain", "reject", "undefined",
