@@ -18,9 +18,13 @@ import time
 import urllib.request
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYOUTS = {"1280x800": (1280, 800), "800x1280": (800, 1280)}
+PEOPLE = (("Mia", "1111", ("Review", "Live")), ("Ada", "5555", ("History", "People")))
+"""Who shows which tabs."""
+
 HELD_PARTS = 4
 """Parts that must wait before the first picture is taken."""
 
@@ -72,30 +76,55 @@ def main() -> int:
             env={**os.environ, "STATION_EXCHANGE__PORT": "0"},
         )
         try:
-            wait_for(f"http://127.0.0.1:{port}/", 60)
+            wait_for(f"http://127.0.0.1:{port}/sign-in", 60)
             with sync_playwright() as play:
                 browser = play.chromium.launch(
                     executable_path=browser_path,
                     args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"],
                 )
+                wait_until_held(folder)
                 for name, (width, height) in LAYOUTS.items():
-                    page = browser.new_page(viewport={"width": width, "height": height})
-                    page.goto(f"http://127.0.0.1:{port}/?person=Ana")
-                    page.wait_for_selector("text=/scratch|dent|stain|hole/i", timeout=120_000)
-                    wait_until_held(folder)
-                    page.wait_for_timeout(1500)
-                    page.screenshot(path=target / f"review-{name}.png")
-                    page.get_by_role("tab", name="Live").click()
-                    page.wait_for_timeout(2500)
-                    page.screenshot(path=target / f"live-{name}.png")
-                    page.close()
+                    look(browser, f"http://127.0.0.1:{port}", target, name, {"width": width, "height": height})
                 browser.close()
         finally:
             demo.terminate()
             demo.wait(timeout=20)
-    for picture in sorted(target.glob("*.png")):
+    for picture in sorted(target.glob("*.jpg")):
         print(picture)
     return 0
+
+
+def look(browser: Any, base: str, target: Path, name: str, viewport: dict[str, int]) -> None:
+    """One picture of the sign-in and of every tab, each by somebody who has it."""
+
+    def keep(page: Any, what: str, settle_ms: int = 1500) -> None:
+        page.wait_for_timeout(settle_ms)
+        page.screenshot(path=target / f"{what}-{name}.jpg", type="jpeg", quality=84)
+
+    context = browser.new_context(viewport=viewport)
+    page = context.new_page()
+    page.goto(f"{base}/sign-in")
+    page.wait_for_selector("button")
+    keep(page, "sign-in")
+    for person, pin, tabs in PEOPLE:
+        reply = context.request.post(
+            f"{base}/api/sign-in", data={"name": person, "secret": pin}, headers={"origin": base}
+        )
+        if not reply.ok:
+            raise RuntimeError(f"{person} cannot sign in: {reply.text()}")
+        page.goto(f"{base}/")
+        for tab in tabs:
+            page.get_by_role("tab", name=tab, exact=True).click()
+            if tab == "Review":
+                page.wait_for_selector("#st-review[data-part]:not([data-part=''])", timeout=120_000)
+            keep(page, tab.lower(), 2500)
+            if tab == "History":
+                page.get_by_role("combobox", name="Verdict").select_option("NOT_OK")
+                page.get_by_role("button", name="Search").click()
+                page.wait_for_timeout(1000)
+                page.locator("#st-history [data-part]").last.click()
+                keep(page, "story", 2500)
+    context.close()
 
 
 def wait_until_held(folder: str) -> None:

@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from station.config import StationConfig
+from station.core.errors import LedgerFault
 from station.sim.devices import read_journal
 from station.store import queries
-from station.store.database import open_reader
+from station.store.database import Reader, open_reader
+from station.store.images import image_path
 from station.store.ledger import Balance
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerCheck:
-    """The books and everything wrong with them, in words."""
+    """The books and everything wrong with them, in words.
 
-    books: Balance
+    Attributes:
+        books: The balance; ``None`` where the ledger is too damaged to count it.
+    """
+
+    books: Balance | None
     faults: tuple[str, ...]
 
 
 def check_station(config: StationConfig, *, journal: Path | None = None) -> LedgerCheck:
     """Checks a station's ledger, its pictures, and optionally the line's own journal.
 
+    A ledger with damaged pages is asked as far as it answers; what it cannot answer is among the faults.
+
     Raises:
-        LedgerFault: There is no ledger.
+        LedgerFault: There is no ledger, or it cannot even be opened.
     """
     engine = open_reader(config.store.database)
+    faults: list[str] = []
+
+    def ask(question: Callable[[], list[str]]) -> None:
+        try:
+            found = question()
+        except LedgerFault as fault:  # damaged pages: each question may meet others of them
+            found = [str(fault)]
+        faults.extend(f for f in found if f not in faults)
+
     try:
-        faults = queries.faults_in_books(engine)
-        images = config.store.folder / "images"
-        absent = [
-            part_id
-            for part_id, sha256 in queries.needed_images(engine)
-            if not (images / sha256[:2] / f"{sha256}.jpg").is_file()
-        ]
-        if absent:
-            faults.append(f"picture is not on disk: {', '.join(absent[:5])} ({len(absent)} in all)")
+        ask(lambda: queries.faults_in_books(engine))
+        ask(lambda: _absent_pictures(engine, config.store.images))
         if journal is not None:
-            faults.extend(_line_faults(read_journal(journal), queries.releases(engine)))
-        return LedgerCheck(queries.balance(engine), tuple(faults))
+            ask(lambda: _line_faults(read_journal(journal), queries.releases(engine)))
+        books: Balance | None = None
+        with suppress(LedgerFault):  # told by the first question already
+            books = queries.balance(engine)
+        return LedgerCheck(books, tuple(faults))
     finally:
         engine.dispose()
 
@@ -48,13 +63,18 @@ def newest_parts(config: StationConfig, *, limit: int) -> list[queries.PartView]
     """The newest parts of a station's ledger.
 
     Raises:
-        LedgerFault: There is no ledger.
+        LedgerFault: There is no ledger, or it is damaged.
     """
     engine = open_reader(config.store.database)
     try:
         return queries.recent_parts(engine, limit=limit)
     finally:
         engine.dispose()
+
+
+def _absent_pictures(engine: Reader, images: Path) -> list[str]:
+    absent = [part_id for part_id, sha256 in queries.needed_images(engine) if not image_path(images, sha256).is_file()]
+    return [f"picture is not on disk: {', '.join(absent[:5])} ({len(absent)} in all)"] if absent else []
 
 
 def _line_faults(journal: list[tuple[str, str]], decided: dict[str, str]) -> list[str]:

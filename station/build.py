@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from station import __version__
 from station.config import CameraSource, FootageSource, SimulatorSource, StationConfig
-from station.core.errors import ConfigError, ModelRefused
+from station.core.errors import ModelRefused
 from station.core.ports import Detector, FrameSource, Line, Trigger
 from station.core.timing import Clock, SystemClock
 from station.core.verdict import Inspection
+from station.drawing_key import drawing_key
 from station.health import FrameWatch
 from station.inspection import Inspector
 from station.line.unattended import Unattended
@@ -28,10 +26,8 @@ from station.sources.camera import Camera
 from station.sources.footage import open_footage
 from station.store.images import ImageStore
 from station.store.ledger import Ledger, RunStart
+from station.store.past import dropped_images
 from station.trigger import make_trigger
-
-KEY_FILE = "drawing.key"
-JOURNAL_FILE = "line.journal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ def build(
         throw_away: The ledger is thrown away afterwards: nothing needs to survive a power cut.
 
     Raises:
-        ConfigError: Recipe or settings are wrong.
+        ConfigError: Recipe or settings are wrong, or the ledger's drawing key is not what it was.
         ModelRefused: The recipe's model is missing or not what its card says.
         LedgerFault: The ledger cannot be opened.
     """
@@ -86,12 +82,13 @@ def build(
     ledger = Ledger(config.store.database, clock=clock, durable=not throw_away)
     try:
         images = ImageStore(
-            config.store.folder / "images",
+            config.store.images,
             budget_bytes=config.store.image_budget_mb * 1e6,
             free_bytes=0.0 if throw_away else config.store.free_disk_mb * 1e6,
             durable=not throw_away,
         )
-        inspector = Inspector(recipe, detector, key=drawing_key(config.store.folder))
+        images.drop(dropped_images(ledger))  # what a crash left between the note and the removal
+        inspector = Inspector(recipe, detector, key=drawing_key(config.store.drawing_key, ledger))
         source, trigger, line, truth = _devices(config, recipe, clock)
         model = detector.model if detector else None
         loop = InspectionLoop(
@@ -144,28 +141,6 @@ def open_detector(recipe: Recipe, config: StationConfig) -> Detector | None:
     return OnnxDetector(verified, threads=config.threads)
 
 
-def drawing_key(folder: Path) -> bytes:
-    """The station's secret for audit draws, made at first use; readable by its user only.
-
-    Raises:
-        ConfigError: The key file is damaged.
-    """
-    path = folder / KEY_FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        temporary = path.with_suffix(".part")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    key = path.read_bytes()
-    if len(key) != 32:
-        raise ConfigError(f"{path} holds {len(key)} bytes instead of 32: restore it from a backup, audits hang on it")
-    return key
-
-
 def _health(recipe: Recipe, *, live: bool) -> HealthLimits:
     if live and isinstance(recipe.trigger, FreeRunSettings) and recipe.health.frozen_frames:
         # Every frame is a part there, so not even the second of two identical frames may be judged.
@@ -184,7 +159,7 @@ def _devices(
             defect_rate=settings.defect_rate,
             speed_px=settings.speed_px,
         )
-        line = SimulatedLine(config.store.folder / JOURNAL_FILE)
+        line = SimulatedLine(config.store.journal)
         simulator = Simulator(belt, clock=clock, frames_per_s=settings.frames_per_s, moving=lambda: line.moving)
         truth = KnownTruth(make_trigger(recipe.trigger), simulator)
         return simulator, truth, line, truth

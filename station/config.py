@@ -6,10 +6,12 @@ Read from ``station.toml`` (or ``--config FILE``) and overridden by environment 
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +20,8 @@ from pydantic_settings import (
 )
 
 from station.core.errors import ConfigError
+
+PEOPLE_FILE = "people.db"
 
 
 class _Strict(BaseModel):
@@ -51,11 +55,25 @@ class FootageSource(_Strict):
     path: Path
 
 
-class StoreSettings(_Strict):
-    """Where the ledger and the part images live."""
+def _ledger_name(name: str) -> str:
+    # What lies beside the ledger hangs on its stem: with one ending, two names never share a stem.
+    if not name.endswith(".db") or name == ".db" or "/" in name or "\\" in name:
+        raise ValueError(f"{name!r} is no name for a ledger: it ends in .db, such as ledger.db")
+    if name == PEOPLE_FILE:
+        raise ValueError(f"{PEOPLE_FILE} holds the people of this folder: give the ledger another name")
+    return name
 
-    folder: Path = Field(default=Path("var"), description="Holds ledger.db, images/ and the drawing key.")
-    file: str = Field(default="ledger.db", pattern=r"^[^/\\]+$", description="Name of the ledger in that folder.")
+
+class StoreSettings(_Strict):
+    """Where the ledger lies, and the only place that knows the names of what lies beside it.
+
+    Pictures, journal, key and door belong to one ledger and carry its stem, so that a folder may hold several.
+    """
+
+    folder: Path = Field(default=Path("var"), description="Holds the ledger and all that belongs to it.")
+    file: Annotated[str, AfterValidator(_ledger_name)] = Field(
+        default="ledger.db", description="Name of the ledger in that folder; ends in .db."
+    )
     image_budget_mb: float = Field(default=20_000.0, gt=0, description="Most megabytes of part images on disk.")
     free_disk_mb: float = Field(default=2_000.0, ge=0, description="Below this much free disk no more parts are taken.")
 
@@ -64,19 +82,78 @@ class StoreSettings(_Strict):
         """The ledger's SQLite file."""
         return self.folder / self.file
 
+    @property
+    def images(self) -> Path:
+        """The folder of this ledger's part pictures."""
+        return self._beside("images")
+
+    @property
+    def journal(self) -> Path:
+        """What the simulated line was told; real lines keep their own books."""
+        return self._beside("journal")
+
+    @property
+    def drawing_key(self) -> Path:
+        """The secret that this ledger's audits are drawn with."""
+        return self._beside("key")
+
+    @property
+    def door(self) -> Path:
+        """Where the loop of this ledger leaves the address and key of its exchange."""
+        return self._beside("door.json")
+
+    @property
+    def people(self) -> Path:
+        """Who may work here: one file per folder, whatever its ledgers are called."""
+        return self.folder / PEOPLE_FILE
+
+    def at(self, database: Path) -> StoreSettings:
+        """These settings with the ledger in another file.
+
+        Raises:
+            ConfigError: The file's name is none for a ledger.
+        """
+        try:
+            _ledger_name(database.name)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        return self.model_copy(update={"folder": database.resolve().parent, "file": database.name})
+
+    def _beside(self, ending: str) -> Path:
+        return self.folder / f"{self.file.removesuffix('.db')}.{ending}"
+
+
+def _host(name: str) -> str:
+    if ":" in name or "[" in name:
+        try:
+            ip_address(name)
+        except ValueError as error:
+            raise ValueError(f"{name!r} is no host: write the name or address alone, without port") from error
+    elif not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})", name):
+        raise ValueError(f"{name!r} is no host: write the name or address alone, such as station4.local")
+    return name
+
 
 class PanelSettings(_Strict):
-    """Where the panel listens."""
+    """Where the panel listens, and how it meets people."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=0, le=65535)
+    hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
+        default=(), description="Further names or addresses under which the panel may be called."
+    )
+    show_names: bool = Field(default=True, description="The sign-in page lists the names of the people.")
+    signout_minutes: float = Field(
+        default=30.0, ge=0, allow_inf_nan=False, description="A session without activity ends; 0: never."
+    )
+    language: str = Field(default="en", pattern=r"^[a-z]{2}(-[A-Z]{2})?$", description="Language of the panel.")
 
 
 class ExchangeSettings(_Strict):
     """Where the loop's process takes the panel's questions; always on this machine."""
 
     port: int = Field(
-        default=7861, ge=0, le=65535, description="0: any free port; the ledger's folder holds the true one."
+        default=7861, ge=0, le=65535, description="0: any free port; the ledger's door file holds the true one."
     )
 
 

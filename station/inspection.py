@@ -64,6 +64,11 @@ class Inspector:
         """Whether a review of this part hides the verdict: every audit, and a share of the stopped parts like it."""
         return inspection.audit or drawn(self._key, inspection.part.part_id, self.recipe.review.blind_fraction, "blind")
 
+    def challenge(self, inspection: Inspection) -> bool:
+        """Whether a known part is shown again beside this stopped one."""
+        fraction = self.recipe.review.challenge_fraction
+        return drawn(self._key, inspection.part.part_id, fraction, "challenge")
+
     def _detect(self, part: Part, times: StageTimes) -> Detections | None:
         if part.fault is not None:
             raise ImageFault(part.fault)
@@ -75,4 +80,5 @@ class Inspector:
             return None
         with times.stage("detect"):
             found = self.detector.detect(part.image)
-            return Detections(found.candidates, found.scores)  # checked again at our own door, whoever made it
+            # Checked again at our own door, whoever made it.
+            return Detections(found.candidates, found.scores, found.heat)

@@ -114,11 +114,32 @@ class HoldSettings(_Strict):
         default=20, ge=1, description="Parts the review lane takes before the line waits (divert)."
     )
     undo_s: float = Field(default=3.0, ge=0, description="Seconds after an answer in which it can be undone.")
+    escalate_s: float = Field(
+        default=60.0, gt=0, description="Seconds after which a waiting part calls for help on the screen."
+    )
 
     @property
     def capacity(self) -> int:
         """Held parts at which the line waits."""
         return 1 if self.mode == "stop" else self.lane_capacity
+
+
+class AlarmCause(_Strict):
+    """Why the machine stopped a good part, in the inspector's words."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name in the data, e.g. reflection.")
+    title: str = Field(min_length=1, description="What people read.")
+    key: str = Field(pattern=r"^[a-z]$", description="Its key on the keyboard.")
+
+    @model_validator(mode="after")
+    def _free_key(self) -> Self:
+        if self.key in TAKEN_KEYS:
+            raise ValueError(f"key {self.key!r} belongs to an answer ({', '.join(sorted(TAKEN_KEYS))} are taken)")
+        return self
+
+
+TAKEN_KEYS = frozenset("bdfhmnruz")
+"""Letters the review screen uses for its answers and views."""
 
 
 class ReviewSettings(_Strict):
@@ -132,6 +153,26 @@ class ReviewSettings(_Strict):
     crop_margin: Fraction = Field(
         default=0.5, description="Context around a confirmed box, as a share of its longer side."
     )
+    challenge_fraction: Fraction = Field(
+        default=0.01, description="Known parts shown again, unmarked, as a share of the stopped ones."
+    )
+    causes: tuple[AlarmCause, ...] = Field(
+        default=(
+            AlarmCause(name="reflection", title="Reflection", key="q"),
+            AlarmCause(name="dust", title="Dust", key="w"),
+            AlarmCause(name="mark", title="Harmless mark", key="e"),
+            AlarmCause(name="model_error", title="Model error", key="t"),
+        ),
+        description="Reasons an inspector can give for a false alarm.",
+    )
+
+    @model_validator(mode="after")
+    def _causes_differ(self) -> Self:
+        for what in ("name", "key"):
+            values = [getattr(c, what) for c in self.causes]
+            if len(set(values)) != len(values):
+                raise ValueError(f"two causes share a {what}: {values}")
+        return self
 
 
 class Recipe(_Strict):

@@ -17,7 +17,7 @@ import numpy as np
 
 from station.build import build
 from station.calibration.rates import auroc, overkill_at
-from station.config import FootageSource, StationConfig, StoreSettings
+from station.config import FootageSource, StationConfig
 from station.core.verdict import Evaluation, Inspection
 
 
@@ -129,7 +129,7 @@ def replay(
         progress: Called with the number of parts so far.
 
     Raises:
-        UsageError: Footage, recipe or model cannot be used.
+        UsageError: Footage, recipe, model or the ledger's name cannot be used.
     """
     parts: list[ReplayedPart] = []
 
@@ -138,10 +138,7 @@ def replay(
         progress(len(parts))
 
     with tempfile.TemporaryDirectory(prefix="station-replay-") as scratch:
-        folder = database.parent if database else Path(scratch)
-        store = config.store.model_copy(
-            update={"folder": folder, "file": database.name if database else StoreSettings().file}
-        )
+        store = config.store.at(database or Path(scratch) / "replay.db")
         station = build(
             config.model_copy(update={"source": FootageSource(path=path), "store": store}),
             recipe_name,

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from station.answers import GivenAnswer
 from station.core.errors import LineFault, SourceEnded
 from station.core.part import BgrImage, Box, Detection, Detections, Frame, Part, PartId, Sighting
 from station.core.ports import LineSignals
@@ -25,7 +26,7 @@ from station.core.verdict import Answer, Disposition, Evaluation, Inspection, Mo
 from station.inspection import Inspector
 from station.loop import InspectionLoop
 from station.recipe import DefectClass, HealthLimits, HoldSettings, Recipe, ReviewSettings
-from station.review import GivenAnswer, ReviewDesk
+from station.review import ReviewDesk
 from station.store import queries
 from station.store.database import open_reader
 from station.store.images import EncodedImage, ImageStore, encode
@@ -47,6 +48,7 @@ def recipe(
     lane_capacity: int = 20,
     undo_s: float = 3.0,
     crop_margin: float = 0.5,
+    challenge_fraction: float = 0.0,
 ) -> Recipe:
     """Two classes with the limits 0.3 and 0.7."""
     return Recipe(
@@ -54,7 +56,12 @@ def recipe(
         title="Disc",
         health=HealthLimits(frozen_frames=0),
         hold=HoldSettings.model_validate({"mode": mode, "lane_capacity": lane_capacity, "undo_s": undo_s}),
-        review=ReviewSettings(audit_fraction=audit_fraction, blind_fraction=blind_fraction, crop_margin=crop_margin),
+        review=ReviewSettings(
+            audit_fraction=audit_fraction,
+            blind_fraction=blind_fraction,
+            crop_margin=crop_margin,
+            challenge_fraction=challenge_fraction,
+        ),
         classes=(
             DefectClass(name="scratch", title="Scratch", pass_below=PASS_BELOW, fail_above=FAIL_ABOVE),
             DefectClass(name="dent", title="Dent", pass_below=PASS_BELOW, fail_above=FAIL_ABOVE),
@@ -411,13 +418,13 @@ class Bench:
         """Lets time pass, then the hand turn."""
         self.clock.wait(seconds)
         for _ in range(turns):
-            self.loop._eyes_beat = self.clock.monotonic()  # time passes, but the eyes are awake
+            self.loop._eyes.beat_s = self.clock.monotonic()  # time passes, but the eyes are awake
             self.loop.act(0.0)
 
     @property
     def triggered(self) -> int:
         """Parts so far."""
-        return self.loop._next_number - 1
+        return self.loop._eyes.next_number - 1
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What an independent connection reads."""

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from station.build import KEY_FILE, build, drawing_key
+from station.audit import check_station
+from station.build import build
 from station.config import CameraSource, FootageSource, SimulatorSource, StationConfig, StoreSettings
 from station.core.errors import ConfigError, ModelRefused
-from station.sim.devices import SimulatedLine
+from station.core.part import PartId
+from station.decision import drawn
+from station.sim.devices import SimulatedLine, read_journal
 from station.sources.camera import Camera
 from station.sources.footage import ImageFolder
+from station.store.images import encode
+from station.store.ledger import Record
 from station.trigger import FreeRun, Presence
+from tests.builders import inspection, picture, run_start
 from tests.detector.builders import write_model_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,11 +91,85 @@ def test_a_model_of_other_classes_is_refused(config: StationConfig) -> None:
         build(config, "demo-disc")
 
 
-def test_the_drawing_key_is_made_once_private_and_checked(tmp_path: Path) -> None:
-    key = drawing_key(tmp_path)
+def ran(config: StationConfig) -> StationConfig:
+    """A run over all parts of the simulated line."""
+    with closing(build(config, "demo-disc")) as station:
+        station.loop.run()
+    return config
+
+
+@pytest.fixture
+def key(config: StationConfig) -> Path:
+    """The drawing key of a ledger in which every second part was drawn for an audit."""
+    with closing(build(config, "demo-disc")) as station:
+        run = station.ledger.start_run(replace(run_start(), recipe="demo-disc"))
+        secret = config.store.drawing_key.read_bytes()
+        for number in range(1, 21):
+            it = inspection(number, audit=drawn(secret, PartId(f"ST01-{number:06d}"), 0.5, "audit"))
+            assert it.part.part_id == f"ST01-{number:06d}"
+            station.ledger.record(run, [Record(replace(it, p_select=0.5), encode(picture(number)), blind=False)])
+    return config.store.drawing_key
+
+
+def test_the_drawing_key_is_made_once_and_private(config: StationConfig) -> None:
+    path = ran(config).store.drawing_key
+    key = path.read_bytes()
     assert len(key) == 32
-    assert drawing_key(tmp_path) == key
-    assert (tmp_path / KEY_FILE).stat().st_mode & 0o077 == 0
-    (tmp_path / KEY_FILE).write_bytes(b"short")
-    with pytest.raises(ConfigError, match="restore it"):
-        drawing_key(tmp_path)
+    assert path.stat().st_mode & 0o077 == 0
+    ran(config)
+    assert path.read_bytes() == key
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda key: key.unlink(), "is gone: restore it"),
+        (lambda key: key.write_bytes(b"short"), "holds 5 bytes instead of 32: restore it"),
+        (lambda key: key.write_bytes(bytes(32)), "was exchanged: restore it"),
+        (lambda key: key.rename(key.with_name("drawing.key")), "rename drawing.key to ledger.key"),
+    ],
+    ids=["lost", "damaged", "exchanged", "of an earlier version"],
+)
+def test_a_lost_damaged_or_exchanged_drawing_key_stops_the_start_and_is_not_made_anew(
+    config: StationConfig, key: Path, harm: Callable[[Path], object], words: str
+) -> None:
+    build(config, "demo-disc").close()
+    harm(key)
+    left = key.read_bytes() if key.exists() else None
+    with pytest.raises(ConfigError, match=words):
+        build(config, "demo-disc")
+    assert (key.read_bytes() if key.exists() else None) == left
+
+
+def test_two_ledgers_of_one_folder_share_nothing_but_the_people(config: StationConfig) -> None:
+    one, two = (
+        config.model_copy(update={"store": config.store.at(config.store.folder / name)}) for name in ("a.db", "b.db")
+    )
+    ran(one)
+    half = one.store.images / "ab" / f"{'0' * 64}.part"
+    half.parent.mkdir(parents=True, exist_ok=True)
+    half.write_bytes(b"a picture that the first is just writing")
+    ran(two)
+    assert half.exists(), "the second tidied the first one's pictures"
+    for it in (one, two):
+        books = check_station(it, journal=it.store.journal)
+        assert books.faults == ()
+        assert books.books is not None
+        assert books.books.triggered == len({part for part, _ in read_journal(it.store.journal)}) == 2
+    assert one.store.drawing_key.read_bytes() != two.store.drawing_key.read_bytes()
+    assert one.store.door != two.store.door
+    assert one.store.people == two.store.people
+    beside = {p.name for p in config.store.folder.iterdir()}
+    assert all(name.startswith(("a.", "b.")) for name in beside), beside
+
+
+def test_pictures_noted_as_dropped_leave_at_the_next_start(config: StationConfig) -> None:
+    """A crash came between the note in the ledger and the removal of the file."""
+    with closing(build(config, "demo-disc")) as station:
+        gone, stays = encode(picture(1)), encode(picture(2))
+        station.images.keep([gone, stays])
+        station.ledger.note_dropped_images([gone.sha256])
+    with closing(build(config, "demo-disc")) as station:
+        assert not station.images.path(gone.sha256).exists()
+        assert station.images.path(stays.sha256).exists()
+        assert station.images.used_bytes == len(stays.data)

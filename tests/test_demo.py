@@ -6,15 +6,18 @@ import json
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+import station.demo
 from station.audit import check_station
 from station.config import ExchangeSettings, SimulatorSource, StationConfig, StoreSettings
 from station.core.verdict import Answer
 from station.demo import run_headless
+from station.store.people import People
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,7 +44,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> StationConfig:
 
 
 def test_a_shift_adds_up_and_every_label_has_its_crop(worked: StationConfig) -> None:
-    result = check_station(worked, journal=worked.store.folder / "line.journal")
+    result = check_station(worked, journal=worked.store.journal)
     assert result.faults == ()
     assert result.books.triggered == result.books.disposed == 40
     with closing(sqlite3.connect(worked.store.database)) as raw:
@@ -86,32 +89,50 @@ def test_a_second_shift_on_the_same_ledger_goes_on_counting(tmp_path: Path) -> N
 def test_the_check_finds_a_lost_picture_and_a_line_that_did_otherwise(tmp_path: Path) -> None:
     config = shift(tmp_path, parts=4)
     run_headless(config)
-    journal = tmp_path / "line.journal"
+    journal = config.store.journal
     words = journal.read_text()
     released = next(line for line in words.splitlines() if not line.endswith("HOLD"))
     journal.write_text(words + released + "\n")
-    next((tmp_path / "images").rglob("*.jpg")).unlink()
+    next(config.store.images.rglob("*.jpg")).unlink()
     faults = " / ".join(check_station(config, journal=journal).faults)
     assert "go twice" in faults
     assert "not on disk" in faults
 
 
+def test_the_demo_has_people_who_can_sign_in_before_its_panel_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = shift(tmp_path, parts=1)
+    there: list[str] = []
+
+    @contextmanager
+    def panel(given: StationConfig) -> Iterator[None]:
+        with closing(People(given.store.people)) as people:
+            there.extend(p.name for p in people.everybody())
+        yield
+
+    monkeypatch.setattr(station.demo, "panel_beside", panel)
+    monkeypatch.setattr(station.demo, "run_loop", lambda given, recipe: there.append(recipe))
+    station.demo.run_with_panel(config)
+    assert sorted(there) == ["Ada", "Eva", "Max", "Mia", "Tom", "demo-disc"]
+
+
 def test_the_command_line_runs_a_shift_and_checks_its_books(tmp_path: Path) -> None:
-    def station(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "station", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
         )
 
     db, out = str(tmp_path / "ledger.db"), tmp_path / "out.json"
-    done = station("demo", "--headless", "--parts", "5", "--seed", "1", "--db", db, "--json", str(out))
+    done = command("demo", "--headless", "--parts", "5", "--seed", "1", "--db", db, "--json", str(out))
     assert done.returncode == 0, done.stderr
     assert "shift summary" in done.stdout
     assert json.loads(out.read_text())["parts"] == 5
-    done = station("ledger", "check", "--db", db, "--journal", str(tmp_path / "line.journal"))
+    done = command("ledger", "check", "--db", db, "--journal", str(tmp_path / "ledger.journal"))
     assert (done.returncode, "the ledger is sound" in done.stdout) == (0, True), done.stderr
     with closing(sqlite3.connect(db)) as raw, raw:
         raw.execute("DROP TRIGGER command_no_delete")
         raw.execute("DELETE FROM command WHERE disposition <> 'HOLD'")
-    done = station("ledger", "check", "--db", db)
+    done = command("ledger", "check", "--db", db)
     assert done.returncode == 1
     assert "FAULT" in done.stderr

@@ -13,14 +13,18 @@ from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
+from station.answers import GivenAnswer, GivenJudgement
 from station.core.errors import LedgerFault, ReviewRefused, StationError
 from station.core.timing import SystemClock
 from station.core.verdict import Answer
-from station.exchange import DOOR_FILE, ExchangeServer, LoopAway, LoopClient
-from station.review import GivenAnswer
+from station.exchange import ExchangeServer, LoopAway, LoopClient
 from tests.builders import BAD, Bench, FakeSource, frame, recipe, until
+
+DOOR = "ledger.door.json"
 
 
 @pytest.fixture
@@ -39,20 +43,20 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture
 def server(bench: Bench) -> Iterator[ExchangeServer]:
-    it = ExchangeServer(bench.loop, bench.folder)
+    it = ExchangeServer(bench.loop, bench.folder / DOOR)
     yield it
     it.close()
 
 
 @pytest.fixture
 def client(server: ExchangeServer, bench: Bench) -> Iterator[LoopClient]:
-    it = LoopClient(bench.folder)
+    it = LoopClient(bench.folder / DOOR)
     yield it
     it.close()
 
 
 def door(bench: Bench) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((bench.folder / DOOR_FILE).read_text())
+    found: dict[str, Any] = json.loads(bench.folder.joinpath(DOOR).read_text())
     return found
 
 
@@ -102,7 +106,7 @@ def test_a_refusal_keeps_its_code_and_words(client: LoopClient) -> None:
 
 def test_a_repeated_key_makes_one_row(client: LoopClient, bench: Bench) -> None:
     assert [client.confirm(given(1)) for _ in range(3)] == [1, 1, 1]
-    other = LoopClient(bench.folder)
+    other = LoopClient(bench.folder / DOOR)
     assert other.confirm(given(1)) == 1
     other.close()
     assert bench.one("SELECT count(*) FROM confirmation") == 1
@@ -112,7 +116,7 @@ def test_two_clients_never_get_the_same_review(client: LoopClient, bench: Bench)
     got: list[int] = []
 
     def work(person: str) -> None:
-        mine = LoopClient(bench.folder)
+        mine = LoopClient(bench.folder / DOOR)
         while (review := mine.claim(person)) is not None:
             got.append(review)
             mine.confirm(given(review, f"{person}{review}", person=person))
@@ -135,9 +139,9 @@ def test_the_wrong_key_is_refused_and_the_right_one_still_served(client: LoopCli
 def test_the_key_is_readable_by_the_stations_user_only_and_new_each_time(bench: Bench) -> None:
     keys = set()
     for _ in range(2):
-        server = ExchangeServer(bench.loop, bench.folder)
+        server = ExchangeServer(bench.loop, bench.folder / DOOR)
         keys.add(door(bench)["key"])
-        assert (bench.folder / DOOR_FILE).stat().st_mode & 0o777 == 0o600
+        assert bench.folder.joinpath(DOOR).stat().st_mode & 0o777 == 0o600
         server.close()
     assert len(keys) == 2
 
@@ -196,11 +200,11 @@ def test_a_caller_that_says_nothing_keeps_nobody_out_and_does_not_delay_closing(
 
 
 def test_a_closed_door_is_loop_away_and_a_new_one_is_found(bench: Bench) -> None:
-    client = LoopClient(bench.folder)
+    client = LoopClient(bench.folder / DOOR)
     with pytest.raises(LoopAway, match="does not answer"):
         client.state()
     for _ in range(2):  # the loop was restarted: another port, another key, the same client
-        server = ExchangeServer(bench.loop, bench.folder)
+        server = ExchangeServer(bench.loop, bench.folder / DOOR)
         assert client.state().parts == 4
         server.close()
         with pytest.raises(LoopAway):
@@ -212,36 +216,36 @@ def test_a_door_file_left_by_a_dead_loop_is_loop_away(bench: Bench) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    (bench.folder / DOOR_FILE).write_text(json.dumps({"port": port, "key": "00" * 32, "pid": os.getpid()}))
+    bench.folder.joinpath(DOOR).write_text(json.dumps({"port": port, "key": "00" * 32, "pid": os.getpid()}))
     with pytest.raises(LoopAway):
-        LoopClient(bench.folder).state()
-    (bench.folder / DOOR_FILE).write_text("half a fi")
+        LoopClient(bench.folder / DOOR).state()
+    bench.folder.joinpath(DOOR).write_text("half a fi")
     with pytest.raises(LoopAway):
-        LoopClient(bench.folder).state()
+        LoopClient(bench.folder / DOOR).state()
 
 
 def test_a_strange_program_on_the_port_of_a_dead_loop_is_loop_away_and_no_hang(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("station.exchange.IDENTIFY_S", 0.05)
+    monkeypatch.setattr("station.exchange.wire.IDENTIFY_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         stale = {"port": silent.getsockname()[1], "key": "00" * 32, "pid": os.getpid()}
-        (bench.folder / DOOR_FILE).write_text(json.dumps(stale))
+        bench.folder.joinpath(DOOR).write_text(json.dumps(stale))
         with pytest.raises(LoopAway):
-            LoopClient(bench.folder).state()
+            LoopClient(bench.folder / DOOR).state()
 
 
 def test_closing_frees_the_port_and_the_threads(bench: Bench) -> None:
     before = set(threading.enumerate())
-    server = ExchangeServer(bench.loop, bench.folder)
+    server = ExchangeServer(bench.loop, bench.folder / DOOR)
     port = door(bench)["port"]
-    idle = [LoopClient(bench.folder) for _ in range(3)]
+    idle = [LoopClient(bench.folder / DOOR) for _ in range(3)]
     for client in idle:
         client.state()
     server.close()
     assert set(threading.enumerate()) <= before
-    assert not (bench.folder / DOOR_FILE).exists()
-    again = ExchangeServer(bench.loop, bench.folder, port=port)
+    assert not bench.folder.joinpath(DOOR).exists()
+    again = ExchangeServer(bench.loop, bench.folder / DOOR, port=port)
     assert idle[0].state().parts == 4
     again.close()
     for client in idle:
@@ -250,7 +254,7 @@ def test_closing_frees_the_port_and_the_threads(bench: Bench) -> None:
 
 def test_a_port_that_is_taken_is_said_with_the_remedy(server: ExchangeServer, bench: Bench) -> None:
     with pytest.raises(StationError, match=r"is the loop running already\?"):
-        ExchangeServer(bench.loop, bench.folder, port=door(bench)["port"])
+        ExchangeServer(bench.loop, bench.folder / DOOR, port=door(bench)["port"])
 
 
 def test_the_door_is_open_on_this_machine_only(server: ExchangeServer) -> None:
@@ -268,3 +272,48 @@ def test_a_loop_that_fails_is_loop_away_with_its_words(
         with pytest.raises(LoopAway, match="the disk is full"):
             client.confirm(given(1))
     assert client.confirm(given(1)) == 1
+
+
+def test_an_answer_arrives_as_it_was_given(client: LoopClient, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    came: list[tuple[GivenAnswer, str]] = []
+    whole = given(
+        1,
+        answer=None,
+        note="töpfer 🙂",
+        shown='{"blind":false}',
+        judgements=(
+            GivenJudgement(0, Answer.FALSE_ALARM, cause="dust"),
+            GivenJudgement(None, Answer.MISSED_DEFECT, "dent", (1.5, 2.0, 30.0, 40.25)),
+        ),
+    )
+    for one in (whole, given(2, answer=Answer.MISSED_DEFECT, label="dent", xyxy=(0.0, 1.0, 2.0, 3.5))):
+        monkeypatch.setattr(bench.desk, "correct", lambda g, part_id: came.append((g, part_id)) or 7)
+        assert client.correct(one, "ST01-000001") == 7
+        assert came.pop() == (one, "ST01-000001")
+
+
+def test_corrections_and_known_parts_go_through_the_desk(client: LoopClient) -> None:
+    with pytest.raises(ReviewRefused, match="has not gone yet"):
+        client.correct(given(0, answer=Answer.FALSE_ALARM, note="seen again"), "ST01-000001")
+    with pytest.raises(ReviewRefused, match="still waits"):
+        client.know("ST01-000001", "ok", "eva")
+    with pytest.raises(ReviewRefused, match="not among the known"):
+        client.forget("ST01-000001", "eva")
+
+
+def test_the_newest_frame_comes_as_a_picture(client: LoopClient, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = client.frame()
+    assert seen is not None
+    assert seen.index == 3
+    picture = cv2.imdecode(np.frombuffer(seen.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (64, 96, 3)
+    huge = frame(9, image=np.full((600, 2400, 3), 90, np.uint8))
+    monkeypatch.setattr(type(bench.loop), "newest_frame", property(lambda _: huge))
+    seen = client.frame()
+    assert seen is not None
+    small = cv2.imdecode(np.frombuffer(seen.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert small is not None
+    assert small.shape == (240, 960, 3)
+    monkeypatch.setattr(type(bench.loop), "newest_frame", property(lambda _: None))
+    assert client.frame() is None

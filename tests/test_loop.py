@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-import station.loop as module
-from station.core.errors import DetectorFault, LedgerFault, ReviewRefused, SourceLost, StationError
+from station import eyes, hand
+from station.answers import GivenAnswer
+from station.core.errors import DetectorFault, LedgerFault, LineFault, ReviewRefused, SourceLost, StationError
 from station.core.part import Part, Sighting
 from station.core.ports import LineSignals
 from station.core.timing import StageTimes, SystemClock
 from station.core.verdict import Answer, Disposition, Inspection, StationState
-from station.review import GivenAnswer, ReviewDesk
+from station.review import ReviewDesk
 from station.store import queries
 from tests.builders import BAD, OK, UNCERTAIN, Bench, FakeSource, frame, picture, recipe, spoiled, until
 
@@ -293,7 +294,7 @@ def test_a_part_too_small_to_store_is_held(tmp_path: Path, monkeypatch: pytest.M
         def refuse(_: Any) -> Any:
             raise LedgerFault("the picture could not be encoded")
 
-        monkeypatch.setattr(module, "encode", refuse)
+        monkeypatch.setattr(hand, "encode", refuse)
         part_id = bench.show_part(OK)
         assert bench.line.commands == [(part_id, HELD)]
         assert "cannot be stored" in bench.one("SELECT reason FROM inspection")
@@ -378,12 +379,71 @@ def test_no_frame_in_time_is_normal(tmp_path: Path) -> None:
 
 def test_eyes_that_do_not_turn_are_a_fault(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
-        bench.clock.wait(module.EYES_STALE_S + 0.1)
+        bench.clock.wait(eyes.STALE_S + 0.1)
         bench.loop.act(0.0)
         assert "eyes" in bench.faults()
         bench.loop.see(0.0)
         bench.loop.act(0.0)
         assert bench.faults() == {}
+
+
+# ------------------------------------------------------------------ the newest frame
+
+
+def test_the_newest_frame_is_the_very_one_the_source_gave(tmp_path: Path) -> None:
+    with Bench(tmp_path, product=DIVERT) as bench:
+        assert bench.loop.newest_frame is None
+        for _ in range(2):
+            bench.show_part(OK)
+            shown = bench.loop.newest_frame
+            assert shown is not None
+            assert shown.index == bench.triggered - 1
+        bench.source.items.append(None)
+        bench.loop.see(0.0)
+        assert bench.loop.newest_frame is shown, "no frame in time is normal"
+        given = bench.frame()
+        bench.source.items.append(given)
+        bench.loop.see(0.0)
+        assert bench.loop.newest_frame is given, "a copy per frame would cost more than it is worth"
+        bench.turn()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_there_is_no_newest_frame_while_the_picture_is_ill(tmp_path: Path, live: bool) -> None:
+    with Bench(tmp_path, product=DIVERT, source=FakeSource(live=live, endless=True)) as bench:
+        bench.show_part(OK)
+        bench.watch.ill = "frozen"
+        bench.show_part(OK)
+        assert bench.loop.newest_frame is None
+        bench.watch.ill = None
+        bench.show_part(OK, fault="truncated file")
+        assert bench.loop.newest_frame is None
+        bench.show_part(OK)
+        assert bench.loop.newest_frame is not None
+
+
+def test_there_is_no_newest_frame_once_the_source_is_lost_or_has_ended(tmp_path: Path) -> None:
+    with Bench(tmp_path, source=FakeSource()) as bench:
+        bench.show_part(OK)
+        bench.source.items.append(SourceLost("unplugged"))
+        bench.loop.see(0.0)
+        assert bench.loop.newest_frame is None
+        bench.show_part(OK)
+        assert bench.loop.newest_frame is not None
+        assert not bench.loop.see(0.0)
+        assert bench.loop.newest_frame is None
+        bench.turn()
+
+
+def test_there_is_no_newest_frame_after_a_run_that_was_stopped(tmp_path: Path) -> None:
+    source = FakeSource([frame(0)], endless=True)
+    with Bench(tmp_path, source=source, clock=SystemClock(), durable=False) as bench:
+        thread, died = running(bench)
+        until(lambda: bench.loop.newest_frame is not None, "no frame is seen")
+        bench.loop.stop()
+        thread.join(timeout=20)
+        assert not died
+        assert bench.loop.newest_frame is None
 
 
 # ------------------------------------------------------------------ the line refuses
@@ -508,9 +568,9 @@ def test_a_restart_goes_on_counting_and_waiting(tmp_path: Path) -> None:
 def test_books_that_do_not_balance_stop_automatic_release(tmp_path: Path) -> None:
     with Bench(tmp_path, product=DIVERT) as bench:
         bench.show_part(OK)
-        bench.loop._next_number = 5  # three triggers vanish
+        bench.loop._eyes.next_number = 5  # three triggers vanish
         bench.show_part(OK)
-        bench.turn(module.BALANCE_EVERY_S)
+        bench.turn(hand.BALANCE_EVERY_S)
         assert "3 part numbers missing" in bench.faults()["books"]
         assert bench.state() is StationState.FAULT
         before = bench.line.released()
@@ -522,6 +582,113 @@ def test_books_that_do_not_balance_stop_automatic_release(tmp_path: Path) -> Non
         assert "books" in bench.faults()
         bench.books_may_be_wrong = True
         assert any("do not balance" in f for f in queries.faults_in_books(bench.reader))
+
+
+# ------------------------------------------------------------------ every fault names its remedy
+
+
+def _no_ledger(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.ledger, "record", _refusing)
+    bench.show_part(OK)
+
+
+def _no_acknowledgement(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.ledger, "acknowledge", _refusing)
+    monkeypatch.setattr(bench.ledger, "event", _refusing)
+    bench.show_part(OK)
+    bench.turn()
+
+
+def _no_note(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.ledger, "event", _refusing)
+    bench.source.items.append(SourceLost("unplugged: check its cable"))
+    bench.loop.see(0.0)
+    bench.turn(turns=2)
+
+
+def _no_balance(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.ledger, "balance", _refusing)
+    bench.turn(hand.BALANCE_EVERY_S)
+
+
+def _no_settlement(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.desk, "settle", _refusing)
+    bench.show_part(BAD)
+    bench.turn()
+
+
+def _wrong_books(bench: Bench, _: pytest.MonkeyPatch) -> None:
+    bench.books_may_be_wrong = True
+    bench.loop._eyes.next_number = 5
+    bench.show_part(OK)
+    bench.turn(hand.BALANCE_EVERY_S)
+
+
+def _line_refuses(bench: Bench, _: pytest.MonkeyPatch) -> None:
+    bench.line.refuse = 1
+    bench.show_part(OK)
+
+
+def _line_is_deaf(bench: Bench, _: pytest.MonkeyPatch) -> None:
+    bench.line.deaf = True
+    bench.turn(turns=2)
+
+
+def _line_driver_says_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sort(*_: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(bench.line, "sort", sort)
+    bench.show_part(OK)
+
+
+def _picture_is_ill(bench: Bench, _: pytest.MonkeyPatch) -> None:
+    bench.source.live = True
+    bench.watch.ill = "black: mean grey level 1.0"
+    bench.show_part(OK)
+
+
+def _eyes_sleep(bench: Bench, _: pytest.MonkeyPatch) -> None:
+    bench.clock.wait(eyes.STALE_S + 0.1)
+    bench.loop.act(0.0)
+
+
+def _eyes_die(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def update(_: Any) -> Any:
+        raise ZeroDivisionError("a fault of our own")
+
+    monkeypatch.setattr(bench.trigger, "update", update)
+    bench.source.items.append(bench.frame())
+    bench.loop._eyes.look()
+    bench.turn()
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "fact", "remedy"),
+    [
+        (_no_ledger, "ledger", "disk I/O error", "check the disk"),
+        (_no_acknowledgement, "ledger", "disk I/O error", "check the disk"),
+        (_no_note, "ledger", "disk I/O error", "check the disk"),
+        (_no_balance, "ledger", "disk I/O error", "check the disk"),
+        (_no_settlement, "settle", "disk I/O error", "check the disk"),
+        (_wrong_books, "books", "4 part numbers missing", "station ledger check"),
+        (_line_refuses, "line", "ST01-000001", "check the line"),
+        (_line_is_deaf, "line", "the line does not answer", "check cable and power"),
+        (_line_driver_says_nothing, "line", "TimeoutError", "check the line"),
+        (_picture_is_ill, "picture", "black", "check its lamp, lens"),
+        (_eyes_sleep, "eyes", "no frame was looked at for 5 s", "check the camera"),
+        (_eyes_die, "eyes", "ZeroDivisionError", "restart the station"),
+    ],
+)
+def test_a_fault_names_the_fact_and_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Any, kind: str, fact: str, remedy: str
+) -> None:
+    with Bench(tmp_path, product=DIVERT) as bench:
+        cause(bench, monkeypatch)
+        words = bench.faults()[kind]
+        assert fact in words
+        assert remedy in words
+        monkeypatch.undo()
 
 
 # ------------------------------------------------------------------ waiting and people
@@ -601,6 +768,15 @@ def test_questions_are_answered_by_the_hand_and_refusals_reach_the_asker(tmp_pat
 def test_a_question_nobody_comes_to_ends_in_time(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench, pytest.raises(TimeoutError):
         bench.loop.ask(lambda desk: desk.claim("anna"), timeout_s=0.005)
+
+
+def test_a_question_after_the_halt_is_refused_at_once(tmp_path: Path) -> None:
+    """Who asks would otherwise wait its whole patience for a loop that never comes."""
+    source = FakeSource([frame(0)])
+    with Bench(tmp_path, source=source, clock=SystemClock(), durable=False) as bench:
+        bench.loop.run()
+        with pytest.raises(StationError, match="has halted: start it again"):
+            bench.loop.ask(lambda desk: desk.claim("anna"))
 
 
 # ------------------------------------------------------------------ both threads
@@ -725,15 +901,15 @@ def test_eyes_wait_when_the_queue_is_full_and_no_part_is_dropped(
 ) -> None:
     source = FakeSource([frame(n) for n in range(30)])
     with Bench(tmp_path, product=DIVERT, source=source, clock=SystemClock(), durable=False) as bench:
-        monkeypatch.setattr(module, "RETRY_S", 0.01)
+        monkeypatch.setattr(hand, "RETRY_S", 0.01)
         record, allowed = bench.ledger.record, threading.Event()
         monkeypatch.setattr(bench.ledger, "record", lambda *a: record(*a) if allowed.is_set() else _refusing())
         thread, died = running(bench)
-        until(lambda: bench.detector.seen > module.QUEUE_PARTS, "the eyes do not get as far as the queue")
+        until(lambda: bench.detector.seen > eyes.QUEUE_PARTS, "the eyes do not get as far as the queue")
         until(lambda: "ledger" in bench.faults(), "the fault is not shown")
-        beat = bench.loop._eyes_beat
-        until(lambda: bench.loop._eyes_beat > beat, "waiting for the hand is taken for being dead")
-        assert bench.detector.seen == module.QUEUE_PARTS + 1
+        beat = bench.loop._eyes.beat_s
+        until(lambda: bench.loop._eyes.beat_s > beat, "waiting for the hand is taken for being dead")
+        assert bench.detector.seen == eyes.QUEUE_PARTS + 1
         assert bench.line.released() == []
         allowed.set()
         thread.join(timeout=20)
@@ -748,13 +924,97 @@ def test_stop_while_the_disk_is_away_holds_what_could_not_be_written(
     with Bench(tmp_path, product=DIVERT, source=source, clock=SystemClock(), durable=False) as bench:
         monkeypatch.setattr(bench.ledger, "record", _refusing)
         thread, died = running(bench)
-        until(lambda: bench.detector.seen > module.QUEUE_PARTS, "the eyes do not get as far as the queue")
+        until(lambda: bench.detector.seen > eyes.QUEUE_PARTS, "the eyes do not get as far as the queue")
         bench.loop.stop()
         thread.join(timeout=20)
-        assert not died
+        assert isinstance(died[0], StationError), "a halt that lost parts must not look like a good end"
+        for number in range(1, eyes.QUEUE_PARTS + 1):
+            assert f"ST01-{number:06d}" in str(died[0])
+        assert "keep them on hold" in str(died[0])
+        assert "check the disk" in str(died[0])
         assert bench.line.released() == []
         assert bench.one("SELECT count(*) FROM inspection") == 0
         assert bench.line.shown[-1] is StationState.HALTED
+        assert bench.one("SELECT ended_at FROM run") is not None, "everything else is done first"
+        noted = bench.rows("SELECT text FROM event WHERE kind = 'halt' AND text LIKE '%could not be written down'")
+        assert len(noted) == eyes.QUEUE_PARTS
+
+
+def test_parts_that_could_not_be_written_down_are_named_also_after_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FakeSource([frame(0)], endless=True)
+    with Bench(tmp_path, source=source, clock=SystemClock(), durable=False) as bench:
+        monkeypatch.setattr(bench.ledger, "record", _refusing)
+
+        def ctrl_c() -> None:
+            if bench.loop._hand.unrecorded:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(bench.loop._hand, "settle", ctrl_c)
+        thread, died = running(bench)
+        thread.join(timeout=20)
+        assert isinstance(died[0], StationError)
+        assert "ST01-000001" in str(died[0])
+        assert isinstance(died[0].__cause__, KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("trouble", [LineFault("unplugged"), OSError("no such port"), ZeroDivisionError("own fault")])
+def test_what_is_in_hand_is_written_down_at_a_halt_whatever_the_line_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    source = FakeSource([frame(n) for n in range(6)], endless=True)
+    with Bench(tmp_path, product=DIVERT, source=source, clock=SystemClock(), durable=False) as bench:
+        in_hand = threading.Event()
+
+        def fails(*_: Any) -> Any:
+            raise trouble
+
+        def busy() -> None:
+            assert in_hand.wait(10.0)
+            monkeypatch.setattr(bench.line, "show", fails)
+            monkeypatch.setattr(bench.line, "sort", fails)
+            bench.loop.stop()
+
+        monkeypatch.setattr(bench.loop._hand, "check_books_now_and_then", busy)
+        thread, died = running(bench)
+        until(lambda: bench.detector.seen == 6, "the eyes do not see the parts")
+        in_hand.set()
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+        assert bench.one("SELECT count(*) FROM inspection") == bench.triggered == 6
+        assert bench.one("SELECT ended_at FROM run") is not None
+        if isinstance(trouble, ZeroDivisionError):
+            assert died == [trouble], "a fault of our own is no good end"
+        else:
+            assert not died
+            assert "line" in bench.faults()
+        monkeypatch.undo()
+        bench.restart()
+        bench.turn(turns=2)
+        assert set(bench.line.released()) == {f"ST01-{n:06d}" for n in range(1, 7)}
+        assert set(bench.line.moved.values()) == {1}
+
+
+def test_a_question_asked_just_before_a_halt_is_answered_although_the_line_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Bench(tmp_path, source=FakeSource(endless=True), clock=SystemClock(), durable=False) as bench:
+        bench.show_part(BAD)
+        replies: list[Any] = []
+        asker = threading.Thread(target=lambda: replies.append(bench.loop.ask(lambda desk: desk.claim("anna"))))
+
+        def fails(*_: Any) -> Any:
+            raise ZeroDivisionError("own fault")
+
+        monkeypatch.setattr(bench.line, "show", fails)
+        bench.loop.stop()
+        asker.start()
+        until(lambda: not bench.loop._inbox.empty, "nobody asks")
+        with pytest.raises(ZeroDivisionError):
+            bench.loop.run()
+        asker.join(timeout=10)
+        assert replies == [1]
 
 
 def test_a_line_that_says_it_is_not_connected_is_a_fault_until_it_is_back(

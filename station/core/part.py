@@ -17,6 +17,9 @@ from station.core.errors import DetectorFault, ImageFault
 BgrImage = NDArray[np.uint8]
 """Pixels of shape ``(height, width, 3)``, ``uint8``, blue-green-red, from source to store."""
 
+HEAT_SIDE = 128
+"""Longest side of a heat map in pixels: a few kilobytes per part, and finer than the eye needs under a picture."""
+
 PartId = NewType("PartId", str)
 """Names one trigger, for ever: ``<station>-<number>``."""
 
@@ -192,10 +195,14 @@ class Detections:
         candidates: Every candidate above the model's floor, highest score first.
         scores: Part score of **every** class of the model (0 where nothing was seen), so that a
             class the model forgot is noticed. Always at least the best candidate's score.
+        heat: Where the model sees something: strongest score over all classes times 255, ``uint8`` ``(h, w)``,
+            read-only, sides at most :data:`HEAT_SIDE`, spanning the part picture from edge to edge; ``None`` from
+            a detector without maps. For the eye only: it decides nothing and counts in no comparison.
     """
 
     candidates: tuple[Detection, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
+    heat: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for label, score in self.scores.items():
@@ -209,6 +216,8 @@ class Detections:
                     f"{self.scores[found.label]:.4f}"
                 )
         object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
+        if self.heat is not None:
+            object.__setattr__(self, "heat", _checked_heat(self.heat))
 
     @property
     def score(self) -> float:
@@ -219,3 +228,15 @@ class Detections:
 def _check_score(label: str, score: float) -> None:
     if not math.isfinite(score) or not 0.0 <= score <= 1.0:
         raise DetectorFault(f"class {label!r} has the score {score}: not a number in [0, 1]")
+
+
+def _checked_heat(heat: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A read-only copy, so that nobody can change it afterwards."""
+    if not isinstance(heat, np.ndarray) or heat.dtype != np.uint8 or heat.ndim != 2:
+        got = f"{getattr(heat, 'dtype', type(heat).__name__)} {getattr(heat, 'shape', '')}"
+        raise DetectorFault(f"expected a heat map uint8 (height, width), got {got}")
+    if not (min(heat.shape) >= 1 and max(heat.shape) <= HEAT_SIDE):
+        raise DetectorFault(f"heat map of {heat.shape}: each side needs 1 to {HEAT_SIDE} pixels")
+    kept = np.array(heat, order="C")
+    kept.flags.writeable = False
+    return kept

@@ -50,13 +50,19 @@ class Answer(StrEnum):
 
 
 class ReviewReason(StrEnum):
-    """Why a part was put before a person: also the sampling reason of its label."""
+    """Why a part was put before a person: also the sampling reason of its label.
+
+    A ``challenge`` shows a known part once more to see whether people still see; a ``correction`` sets an answer
+    right after the part has gone. Neither moves a part.
+    """
 
     UNCERTAIN = "uncertain"
     REJECTED = "rejected"
     UNDEFINED = "undefined"
     AUDIT = "audit"
     SECOND_PERSON = "second_person"
+    CHALLENGE = "challenge"
+    CORRECTION = "correction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,29 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a person said of one defect of a part.
+
+    Attributes:
+        defect: Its index among the proposed defects of the part; ``None`` for one drawn by hand.
+        answer: ``agree``, ``other_class`` or ``false_alarm``; ``missed_defect`` for a drawn one.
+        label: The class the person gave; ``None`` for a false alarm.
+        box: Where, in part pixels.
+        proposed: The class the model proposed there.
+        score: The model's score there.
+        cause: Why it was a false alarm.
+    """
+
+    defect: int | None
+    answer: Answer
+    label: str | None
+    box: Box
+    proposed: str | None = None
+    score: float | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Confirmation:
     """An inspector's answer as it reaches the ledger.
 
@@ -137,6 +166,8 @@ class Confirmation:
         box: The drawn box in part pixels for ``missed_defect``.
         note: Free words.
         shown: What the screen showed (verdict, score, boxes or blind), kept as evidence.
+        cause: Name of the false alarm's reason, from the recipe.
+        judgements: What was said of each defect, where they were answered one by one.
     """
 
     key: str
@@ -149,3 +180,5 @@ class Confirmation:
     box: Box | None = None
     note: str | None = None
     shown: str = ""
+    cause: str | None = None
+    judgements: tuple[Judgement, ...] = ()

@@ -6,6 +6,9 @@ gets one box and not confetti, and a low floor does not blow the box up. A lower
 unless the ground between it and an earlier candidate stays above half its own height: then it is a shoulder.
 All levels stop at the floor. It follows, and is tested, that every connected region above the floor has a
 candidate with the region's peak as its score.
+
+The heat map is for the eye: the highest value over all classes and over the cells behind each of its pixels. It
+is taken, never averaged, so that a small hot spot does not fade when a large map shrinks.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from station.core.errors import DetectorFault
-from station.core.part import Detection, Detections
+from station.core.part import HEAT_SIDE, Detection, Detections
 from station.detector.tensors import Prepared
 
 MAX_CANDIDATES = 50  # per class; a person looks at no more, and the part's score stands without them
@@ -51,7 +54,8 @@ def decode_score_maps(
 
     Returns:
         A score for **every** class; at most :data:`MAX_CANDIDATES` candidates per class (the highest; a warning is
-        logged when there are more), highest score first, boxes in part pixels inside the picture.
+        logged when there are more), highest score first, boxes in part pixels inside the picture; and the heat map,
+        whose highest value is the part's score.
 
     Raises:
         DetectorFault: Wrong type or shape, or a value that is not finite or no probability, padding included.
@@ -70,7 +74,35 @@ def decode_score_maps(
             box = prepared.to_part(x0 * stride, y0 * stride, x1 * stride, y1 * stride)
             candidates.append(Detection(label, min(peak, 1.0), box))
     candidates.sort(key=lambda found: -found.score)
-    return Detections(tuple(candidates), scores)
+    return Detections(tuple(candidates), scores, _heat(maps[0, :, :rows, :columns], stride, prepared))
+
+
+def _heat(shown: NDArray[np.float32], stride: int, prepared: Prepared) -> NDArray[np.uint8]:
+    """The strongest score over all classes times 255, spanning the part picture from edge to edge.
+
+    A pixel takes the highest of the cells whose borders, rounded to whole cells, lie between its own; where cells are
+    as many as pixels it is one each. No cell is left out.
+
+    Args:
+        shown: The cells that show some of the part, ``(classes, rows, columns)``.
+
+    Returns:
+        ``uint8`` ``(height, width)`` in the ratio of the part picture, as fine as the cells but no side longer than
+        :data:`station.core.part.HEAT_SIDE`.
+    """
+    heat = np.asarray(cv2.convertScaleAbs(shown.max(axis=0).clip(0.0, 1.0), alpha=255.0), dtype=np.uint8)
+    longest = min(max(heat.shape), HEAT_SIDE) / max(prepared.source)
+    for axis in (0, 1):
+        cells, pixels = heat.shape[axis], max(1, round(prepared.source[axis] * longest))
+        borders = np.rint(np.arange(pixels) * (prepared.real[axis] / (stride * pixels))).astype(np.intp)
+        first = borders.clip(max=cells - 1)
+        last = np.maximum(np.append(borders[1:], cells) - 1, first)
+        rows = heat.T if axis else heat
+        taken = rows[first]
+        for step in range(1, int((last - first).max()) + 1):
+            taken = np.maximum(taken, rows[np.minimum(first + step, last)])
+        heat = taken.T if axis else taken
+    return heat
 
 
 def _check(maps: NDArray[np.float32], classes: int, stride: int, prepared: Prepared) -> None:

@@ -1,4 +1,4 @@
-"""How is the panel put together and served? One FastAPI application: guard, routes, push, Gradio's page.
+"""How is the panel put together and served? One FastAPI application: guard, gate, routes, push, one page per role.
 
 It runs in a process of its own. Ending it, in any way, never stops the loop: parts wait until it is back.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
 
@@ -17,19 +17,29 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Request
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from station.config import StationConfig
 from station.core.errors import UsageError
-from station.exchange import LoopClient
+from station.exchange import LoopAway, LoopClient
 from station.panel.api import STATIC, answer_failures, routes, snapshot
+from station.panel.gate import Gate
 from station.panel.guard import Guard, allowed_hosts
+from station.panel.history_routes import history_routes
+from station.panel.history_tab import history_tab
+from station.panel.live_routes import live_routes
 from station.panel.live_tab import live_tab
+from station.panel.people_routes import answer_refusals, people_routes
+from station.panel.people_tab import people_tab
 from station.panel.push import Push
 from station.panel.reading import Reading
+from station.panel.review_routes import review_routes
 from station.panel.review_tab import component, review_tab
+from station.panel.session import TABS, Sessions, answer_strangers, caller_of, home, permission_named
+from station.panel.session_routes import session_routes
+from station.store.people import People, Role
 
 SYSTEM_FONTS = ("system-ui", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 MONO_FONTS = ("ui-monospace", "DejaVu Sans Mono", "monospace")
@@ -39,12 +49,30 @@ STOP_S = 3
 NICENESS = 5
 """The loop goes before the panel where both want the processor."""
 
+TAB_OF: Mapping[str, Callable[[], None]] = {
+    "review": review_tab,
+    "live": live_tab,
+    "history": history_tab,
+    "people": people_tab,
+}
+
 HEAD = """
-<meta name="color-scheme" content="dark">
+<meta name="color-scheme" content="dark light">
+<link rel="icon" href="/static/panel/icon.svg">
 <link rel="stylesheet" href="/static/panel/panel.css">
-<link rel="modulepreload" href="/static/panel/review.js">
-<script>document.documentElement.lang = "en"; document.documentElement.classList.add("dark");</script>
+<link rel="stylesheet" href="/static/panel/sign-in.css">
+<script>
+(() => {
+  const root = document.documentElement;
+  let stored = {};
+  try { stored = localStorage; } catch { /* private window: as it comes */ }
+  root.lang = stored["station.language"] || "LANGUAGE";
+  root.dataset.theme = stored["station.theme"] === "light" ? "light" : "dark";
+  root.classList.toggle("dark", root.dataset.theme === "dark");
+})();
+</script>
 """
+"""What every page needs before it is painted; LANGUAGE is the station's own."""
 
 
 def create_app(config: StationConfig, *, pages: bool = True) -> FastAPI:
@@ -55,9 +83,16 @@ def create_app(config: StationConfig, *, pages: bool = True) -> FastAPI:
         pages: False leaves out Gradio's page: the routes alone, for tests.
     """
     reading = Reading(config)
-    client = LoopClient(config.store.folder)
-    asker = LoopClient(config.store.folder)
+    # A door each: neither the loop's state nor a picture may hold up an answer.
+    client, asker, camera = (LoopClient(config.store.door) for _ in range(3))
     push = Push(reading, asker, lambda: snapshot(reading))
+    people = People(config.store.people)
+    sessions = Sessions(people, idle_s=config.panel.signout_minutes * 60)
+
+    def leave(person: str | None) -> None:
+        with suppress(LoopAway):  # then nobody holds anything
+            if person is not None:
+                client.leave(person)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -66,18 +101,34 @@ def create_app(config: StationConfig, *, pages: bool = True) -> FastAPI:
             yield
         finally:
             push.stop()
-            client.close()
-            asker.close()
+            for door in (client, asker, camera):
+                door.close()
             reading.close()
+            people.close()
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        lifespan=lifespan,
+        dependencies=[Depends(permission_named)],
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.push = push
     answer_failures(app)
-    app.include_router(routes(reading, client, push))
+    answer_strangers(app)
+    answer_refusals(app)
+    app.include_router(routes(reading, push))
+    app.include_router(live_routes(reading, camera))
+    app.include_router(review_routes(reading, client))
+    app.include_router(history_routes(reading, client))
+    app.include_router(session_routes(sessions, config, leave))
+    app.include_router(people_routes(people))
     app.mount("/static/panel", _Static(directory=STATIC))
     if pages:
-        _mount_pages(app, f"{config.station} · Inspection")
-    app.add_middleware(Guard, hosts=allowed_hosts(config.panel.host))
+        for role in Role:
+            _mount_page(app, role, config)
+    app.add_middleware(Gate, sessions=sessions)
+    app.add_middleware(Guard, hosts=allowed_hosts(config.panel.host, config.panel.hosts))
     return app
 
 
@@ -119,19 +170,27 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _mount_pages(app: FastAPI, title: str) -> None:
-    with gr.Blocks(title=title, fill_width=True, fill_height=True, analytics_enabled=False) as pages:
+def _mount_page(app: FastAPI, role: Role, config: StationConfig) -> None:
+    """One role's page: what the others see is not in it at all, since hiding a tab keeps nothing from anybody."""
+
+    def opener(request: Request) -> str | None:
+        caller = caller_of(request.scope)
+        return caller.person if caller is not None and caller.may_open(role) else None
+
+    title = f"{config.station} · Inspection"
+    with gr.Blocks(title=title, fill_width=True, fill_height=True, analytics_enabled=False) as page:
         component("top")
         with gr.Tabs(elem_id="station-tabs"):
-            review_tab()
-            live_tab()
+            for tab in TABS[role]:
+                TAB_OF[tab]()
     theme = gr.themes.Base(font=list(SYSTEM_FONTS), font_mono=list(MONO_FONTS))
     gr.mount_gradio_app(
         app,
-        pages,
-        path="/",
+        page,
+        path=home(role).rstrip("/"),
+        auth_dependency=opener,
         theme=theme,
-        head=HEAD,
+        head=HEAD.replace("LANGUAGE", config.panel.language),
         run_history=False,
         footer_links=[],
         ssr_mode=False,

@@ -79,9 +79,9 @@ class Guard:
         return None
 
 
-def allowed_hosts(configured: str) -> frozenset[str]:
-    """The names under which a panel listening on ``configured`` may be called."""
-    return frozenset(LOCAL_NAMES) | ({configured.lower()} - ANY_ADDRESS)
+def allowed_hosts(host: str, further: Iterable[str] = ()) -> frozenset[str]:
+    """The names under which a panel listening on ``host`` may be called, ``further`` ones among them."""
+    return frozenset(LOCAL_NAMES) | ({host.lower(), *(f.lower() for f in further)} - ANY_ADDRESS)
 
 
 def _hostname(host: str) -> str:

@@ -151,17 +151,23 @@ class Push:
             watch.close()
 
     def _poll(self) -> None:
+        said = ""
         while not self._stopping.wait(POLL_S):
             try:
                 state = self._client.state()
-            except LoopAway:
-                self._loop = loop_state(None, "the loop’s process does not answer")
-            else:
                 age_s = (datetime.now(UTC) - datetime.fromisoformat(state.at)).total_seconds()
                 if age_s > STALE_S:
                     self._loop = loop_state(None, f"the loop's last turn was {age_s:.0f} s ago")
                 else:
                     self._loop = loop_state(state, "")
+                said = ""
+            except LoopAway:
+                self._loop = loop_state(None, "the loop’s process does not answer")
+            except Exception as error:  # an answer in another language: its own release differs, or worse
+                self._loop = loop_state(None, "the loop answers what this panel does not understand: restart both")
+                if said != repr(error):  # once, not twice a second
+                    said = repr(error)
+                    log.exception("the loop's answer cannot be read")
             self._answered_at = time.monotonic()
 
     def _beat(self) -> None:

@@ -16,7 +16,9 @@ from station.core.errors import LedgerFault
 from station.recipe import Recipe
 from station.store import queries
 from station.store.database import Reader, open_reader
+from station.store.images import image_path
 from station.store.queries import RunInfo
+from station.store.tally import ShiftTally
 
 IMAGE_NAME = re.compile(r"[0-9a-f]{64}")
 REFERENCE_FORMS = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
@@ -30,8 +32,9 @@ class Reading:
     def __init__(self, config: StationConfig) -> None:
         self.config = config
         self._engine: Reader | None = None
-        self._recipe: tuple[int, Recipe] | None = None
+        self._recipes: dict[int, Recipe] = {}
         self._hidden: dict[int, str] = {}
+        self.tally = ShiftTally()
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -57,22 +60,26 @@ class Reading:
         """The loop's newest run; ``None`` in a fresh ledger."""
         return queries.newest_run(self.engine)
 
-    def recipe(self) -> Recipe:
-        """The recipe in force, as the newest run wrote it down.
+    def recipe(self, run_id: int | None = None) -> Recipe:
+        """A run's recipe, as it wrote it down when it started; by default the newest run's, which is in force.
 
         Raises:
-            LedgerFault: No run has been noted, or its recipe cannot be read.
+            LedgerFault: No such run has been noted, or its recipe cannot be read.
         """
-        run = self.run()
+        with self._lock:
+            known = self._recipes.get(run_id or 0)
+        if known is not None:
+            return known
+        run = self.run() if run_id is None else queries.run(self.engine, run_id)
         if run is None:
             raise LedgerFault("the loop has not run yet: start it first")
         with self._lock:
-            if self._recipe is None or self._recipe[0] != run.id:
+            if run.id not in self._recipes:
                 try:
-                    self._recipe = (run.id, Recipe.model_validate_json(run.recipe_json))
+                    self._recipes[run.id] = Recipe.model_validate_json(run.recipe_json)
                 except ValidationError as error:
                     raise LedgerFault(f"the recipe of run {run.id} cannot be read: {error}") from error
-            return self._recipe[1]
+            return self._recipes[run.id]
 
     def hidden_parts(self) -> frozenset[str]:
         """Parts whose verdict must not be shown anywhere: a blind question about them is not settled yet.
@@ -80,7 +87,7 @@ class Reading:
         An answered question stays hidden until it is settled, because its answer can still be taken back.
         """
         asked = queries.open_reviews(self.engine, limit=HIDDEN_UNTIL_SETTLED)
-        open_now = {r.id: r.part.part_id for r in asked if r.blind}
+        open_now = {r.id: r.part.part_id for r in asked if r.blind and r.moves}
         with self._lock:
             before = dict(self._hidden)
         for review_id, part_id in before.items():
@@ -96,7 +103,7 @@ class Reading:
         """The file of a part's picture; ``None`` where there is none of that name."""
         if not IMAGE_NAME.fullmatch(sha256):
             return None
-        path = self.config.store.folder / "images" / sha256[:2] / f"{sha256}.jpg"
+        path = image_path(self.config.store.images, sha256)
         return path if path.is_file() else None
 
     def reference_path(self) -> Path | None:

@@ -8,14 +8,18 @@ blind rejected one give dicts of exactly the same form.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from station.config import StationConfig
 from station.core.part import Detection
+from station.core.verdict import Evaluation
 from station.decision import proposals, strongest_per_place
 from station.exchange import LoopState
 from station.recipe import Recipe
+from station.store.evidence import ClassRecord
 from station.store.queries import PartView, ReviewView, RunInfo, ShiftCounts
+from station.systematic import Stopped, systematic
 
 MOST_CANDIDATES = 24
 """Boxes sent to a screen; more would hide the part."""
@@ -48,6 +52,10 @@ def boot(config: StationConfig, recipe: Recipe | None, run: RunInfo | None, *, r
         "model": run.model if run else None,
         "reference": "/reference" if reference else None,
         "undo_s": recipe.hold.undo_s if recipe else 0.0,
+        "escalate_s": recipe.hold.escalate_s if recipe else None,
+        "hold_mode": recipe.hold.mode if recipe else None,
+        "capacity": recipe.hold.capacity if recipe else None,
+        "causes": [c.model_dump() for c in recipe.review.causes] if recipe else [],
         "classes": [
             {
                 "key": str(number) if number <= 9 else None,
@@ -64,18 +72,26 @@ def boot(config: StationConfig, recipe: Recipe | None, run: RunInfo | None, *, r
 
 def waiting(review: ReviewView) -> Json:
     """A question as the strip of waiting parts shows it: nothing of the machine's opinion."""
+    number, part_id, _ = review.shown_as
     return {
         "id": review.id,
-        "number": review.part.number,
-        "part_id": review.part.part_id,
+        "number": number,
+        "part_id": part_id,
         "image": image_url(review.part.image_sha256),
         "opened_at": review.opened_at,
         "claimed_by": review.claimed_by,
     }
 
 
-def question(review: ReviewView, recipe: Recipe) -> Json:
-    """A question as the review screen shows it, without the machine's opinion where it is blind."""
+def question(review: ReviewView, recipe: Recipe, record: ClassRecord | None = None, *, reference: bool = False) -> Json:
+    """A question as the review screen shows it, without the machine's opinion where it is blind.
+
+    Args:
+        review: The question with its part.
+        recipe: The one the part was inspected with.
+        record: How the model did on the deciding class before.
+        reference: Whether there is a picture of a good part.
+    """
     part = review.part
     seen: Json = {
         **waiting(review),
@@ -83,7 +99,7 @@ def question(review: ReviewView, recipe: Recipe) -> Json:
         "width": part.width,
         "height": part.height,
         "simulated": part.simulated,
-        "serial": part.serial,
+        "serial": review.shown_as[2],
         "answered_by": review.answered_by,
         "settled": review.settled,
     }
@@ -95,6 +111,9 @@ def question(review: ReviewView, recipe: Recipe) -> Json:
         "why": review.reason,
         **opinion(part, recipe),
         "proposed": proposed[0].label if proposed else None,
+        "heat": f"/heat/{review.id}.png" if part.has_heat else None,
+        "aligned": f"/aligned/{review.id}.jpg" if reference and part.image_sha256 else None,
+        "record": asdict(record) if record is not None and record.judged else None,
     }
 
 
@@ -115,15 +134,27 @@ def opinion(part: PartView, recipe: Recipe) -> Json:
 
 def candidates(part: PartView, recipe: Recipe) -> list[Json]:
     """The strongest candidate of each place with its relation to the limits, strongest first."""
-    shown = proposals(part.candidates, recipe.limits)
-    shown += [c for c in strongest_per_place(part.candidates) if relation(c, recipe) in ("below", "unknown")]
+    proposed = proposals(part.candidates, recipe.limits)
+    more = [c for c in strongest_per_place(part.candidates) if relation(c, recipe) in ("below", "unknown")]
     return [
-        {"label": c.label, "score": round(c.score, 4), "xyxy": list(c.box.xyxy), "relation": relation(c, recipe)}
-        for c in shown[:MOST_CANDIDATES]
+        {
+            "label": c.label,
+            "score": round(c.score, 4),
+            "xyxy": list(c.box.xyxy),
+            "relation": relation(c, recipe),
+            "defect": index if index < len(proposed) else None,
+        }
+        # Never fewer than are proposed: each of them can be asked to be judged.
+        for index, c in enumerate([*proposed, *more][: max(MOST_CANDIDATES, len(proposed))])
     ]
 
 
-def on_the_line(part: PartView, recipe: Recipe | None, hidden: Collection[str]) -> Json:
+def opinion_in_short(part: PartView) -> Json:
+    """What the machine said, once a first look is over."""
+    return {"evaluation": part.evaluation, "label": part.label, "score": part.score, "reason": part.reason}
+
+
+def on_the_line(part: PartView, recipe: Recipe, hidden: Collection[str]) -> Json:
     """A part as the live screen shows it; a part under a blind question shows that it is held, no more."""
     seen: Json = {
         "number": part.number,
@@ -135,9 +166,32 @@ def on_the_line(part: PartView, recipe: Recipe | None, hidden: Collection[str]) 
         "simulated": part.simulated,
         "disposition": part.disposition,
     }
-    if part.part_id in hidden or recipe is None:
+    if part.part_id in hidden:
         return {**seen, "hidden": True}
     return {**seen, "hidden": False, **opinion(part, recipe)}
+
+
+def in_a_row(stopped: Sequence[PartView], recipe: Recipe | None, hidden: Collection[str]) -> Json | None:
+    """Whether the newest stopped parts look like one fault again and again; see :mod:`station.systematic`."""
+    if recipe is None:
+        return None
+    titles = {c.name: c.title for c in recipe.classes}
+    found = systematic(
+        (
+            Stopped(
+                number=p.number,
+                evaluation=Evaluation(p.evaluation),
+                label=p.label,
+                box=next((c.box for c in p.candidates if c.label == p.label), None),
+                width=p.width or 1,
+                height=p.height or 1,
+                hidden=p.part_id in hidden,
+            )
+            for p in stopped
+        ),
+        titles=titles,
+    )
+    return {**asdict(found), "title": titles.get(found.label, found.label)} if found else None
 
 
 def counts(shift: ShiftCounts, open_reviews: int, hidden: Sequence[PartView]) -> Json:

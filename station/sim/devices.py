@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections import OrderedDict, deque
@@ -174,23 +175,32 @@ class SimulatedLine:
 
     Args:
         journal: Text file ``<part_id> <disposition>`` per line; ``None`` keeps it in memory.
+
+    Raises:
+        LineFault: The journal cannot be opened, or holds something else.
     """
 
     name = "simulated line"
 
     def __init__(self, journal: Path | None = None) -> None:
-        self._journal = journal
         self._state = StationState.HALTED
         self._done: dict[str, str] = {}
         self._lock = threading.Lock()
         self._file: int | None = None
+        self._whole = 0  # bytes of whole lines; what lies behind them was never acknowledged
+        self._torn = False
         if journal is not None:
-            journal.parent.mkdir(parents=True, exist_ok=True)
-            for part_id, disposition in read_journal(journal):
-                self._done[part_id] = disposition
-            if journal.exists():  # an unfinished last line was never acknowledged
-                os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
-            self._file = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            self._done.update(read_journal(journal))
+            try:
+                journal.parent.mkdir(parents=True, exist_ok=True)
+                self._file = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+                self._whole = journal.read_bytes().rfind(b"\n") + 1
+                os.ftruncate(self._file, self._whole)
+            except OSError as error:
+                self.close()
+                raise LineFault(
+                    f"the line's journal {journal} cannot be opened ({error}): mend it or move it"
+                ) from error
 
     @property
     def moving(self) -> bool:
@@ -205,7 +215,7 @@ class SimulatedLine:
         """Takes the command; a part that was let go is never commanded otherwise.
 
         Raises:
-            LineFault: The part already left with another disposition.
+            LineFault: The part already left with another disposition, or the journal cannot be written.
         """
         with self._lock:
             before = self._done.get(part_id)
@@ -215,10 +225,26 @@ class SimulatedLine:
                 raise LineFault(f"part {part_id} already left as {before}; {disposition.value} comes too late")
             if self._file is not None:
                 try:
-                    os.write(self._file, f"{part_id} {disposition.value}\n".encode())
+                    self._append(self._file, f"{part_id} {disposition.value}\n".encode())
                 except OSError as error:
-                    raise LineFault(f"the line's journal cannot be written: {error}") from error
+                    raise LineFault(f"the line's journal cannot be written ({error}): free some disk space") from error
             self._done[part_id] = disposition.value
+
+    def _append(self, file: int, line: bytes) -> None:
+        """Writes a whole line or none of it: half a line would spoil the next one as well."""
+        if self._torn:
+            os.ftruncate(file, self._whole)
+            self._torn = False
+        try:
+            written = os.write(file, line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes were written")
+        except OSError:
+            self._torn = True
+            os.ftruncate(file, self._whole)
+            self._torn = False
+            raise
+        self._whole += len(line)
 
     def show(self, state: StationState) -> None:
         """Lets the belt run on ``RUNNING`` only."""
@@ -233,8 +259,24 @@ class SimulatedLine:
 
 
 def read_journal(path: Path) -> list[tuple[str, str]]:
-    """What the line was told, in order: ``[(part_id, disposition)]``; an unfinished last line does not count."""
-    if not path.is_file():
+    """What the line was told, in order: ``[(part_id, disposition)]``; an unfinished last line does not count.
+
+    Raises:
+        LineFault: The file cannot be read or is no journal; says which line.
+    """
+    if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [(part_id, disposition) for part_id, disposition in (line.split(" ") for line in lines)]
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise LineFault(f"the line's journal {path} cannot be read ({error}): mend it or move it") from error
+    known = {d.value for d in Disposition}
+    told = []
+    for number, line in enumerate(lines, start=1):
+        words = line.decode("utf-8", "backslashreplace").split(" ")
+        if len(words) != 2 or words[1] not in known:
+            raise LineFault(
+                f"line {number} of the line's journal {path} is no '<part_id> <disposition>': mend it, or name another"
+            )
+        told.append((words[0], words[1]))
+    return told

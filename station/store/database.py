@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, ExceptionContext, create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from station.core.errors import LedgerFault
@@ -21,6 +21,10 @@ SAFE_SQLITE = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """Releases without the WAL-reset fault that needs several writers to show."""
 
 BUSY_TIMEOUT_MS = 5_000
+
+DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+AWAY = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL})
+"""Causes that lie in the file or its disk. All others are mistakes of this program and stay as they are."""
 
 Reader = Engine
 """A read-only door to the ledger, as :func:`open_reader` gives it."""
@@ -74,7 +78,8 @@ def open_writer(path: Path, *, durable: bool = True) -> Engine:
         durable: ``synchronous=FULL``: a commit has reached the disk. False only for throw-away ledgers.
 
     Raises:
-        LedgerFault: The file cannot be opened, is no database, or is newer than this software.
+        LedgerFault: The file cannot be opened, is no database, or is newer than this software. Later, at any
+            question: a page of it is damaged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +90,8 @@ def open_writer(path: Path, *, durable: bool = True) -> Engine:
         finally:
             raw.close()
     except (OSError, sqlite3.Error) as error:
-        raise LedgerFault(f"cannot open the ledger {path}: {error}") from error
+        fault = _fault_of_file(path, error)
+        raise LedgerFault(f"cannot open the ledger {path}: {fault or error}") from error
     _say_if_old()
     engine = create_engine(
         f"sqlite:///{path}",
@@ -104,6 +110,7 @@ def open_writer(path: Path, *, durable: bool = True) -> Engine:
         # Taking the write lock at the start: a read that later writes would fail under a second writer.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
+    _say_what_to_do(engine, path)
     return engine
 
 
@@ -111,7 +118,8 @@ def open_reader(path: Path) -> Reader:
     """Opens the ledger read-only, for the panel, exports and checks; several may do so.
 
     Raises:
-        LedgerFault: There is no ledger at ``path``, or it is of a version this software does not read.
+        LedgerFault: There is no ledger at ``path``, or it is of a version this software does not read. Later, at
+            any question: the file is damaged or its disk is away.
     """
     if not path.is_file():
         raise LedgerFault(f"no ledger at {path}: start the loop first, or name its file with --db")
@@ -129,13 +137,48 @@ def open_reader(path: Path) -> Reader:
         with closing(connect()) as first:
             version = first.execute("SELECT max(version) FROM migration").fetchone()[0]
     except sqlite3.Error as error:
+        fault = _fault_of_file(path, error)
+        if fault is not None and _code(error) != sqlite3.SQLITE_NOTADB:
+            raise fault from error
         raise LedgerFault(f"{path} is no ledger of this station ({error}): name the right file with --db") from error
     if version != len(MIGRATIONS):
         raise LedgerFault(
             f"the ledger {path} is of version {version}, this software reads {len(MIGRATIONS)}: "
             "start the loop once to bring it up, or install the release that made it"
         )
-    return create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=8)
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=8)
+    _say_what_to_do(engine, path)
+    return engine
+
+
+def _say_what_to_do(engine: Engine, path: Path) -> None:
+    """Has every question to a damaged or absent file end in a :class:`LedgerFault` instead of the driver's words."""
+
+    @event.listens_for(engine, "handle_error")
+    def _handle(context: ExceptionContext) -> None:
+        fault = _fault_of_file(path, context.original_exception)
+        if fault is not None:
+            raise fault from context.original_exception
+
+
+def _fault_of_file(path: Path, error: BaseException) -> LedgerFault | None:
+    """What is wrong with the file, and the remedy; ``None`` where the error is not the file's."""
+    code = _code(error)
+    # Without a code: the driver met text that is no UTF-8, which only a changed page can hold.
+    if code in DAMAGED or (code is None and isinstance(error, sqlite3.OperationalError)):
+        return LedgerFault(
+            f"the ledger {path} is damaged and cannot be read ({error}): stop the loop, keep the file and restore "
+            "the newest backup; without one, '.recover' in SQLite's own shell saves what can still be read "
+            "(sqlite.org has a shell with it where the system's has none)"
+        )
+    if code in AWAY:
+        return LedgerFault(f"the ledger {path} cannot be read now ({error}): is its disk there, is it locked?")
+    return None
+
+
+def _code(error: BaseException) -> int | None:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF  # the low byte is the cause, the rest its detail
 
 
 def _say_if_old() -> None:

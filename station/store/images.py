@@ -52,6 +52,13 @@ def encode(image: BgrImage) -> EncodedImage:
     return EncodedImage(hashlib.sha256(raw).hexdigest(), raw, image.shape[1], image.shape[0])
 
 
+def image_path(folder: Path, sha256: str) -> Path:
+    """Where in an image folder the picture of that name lies (whether it is there or not)."""
+    if len(sha256) != 64 or not all(c in "0123456789abcdef" for c in sha256):
+        raise LedgerFault(f"{sha256!r} is no image hash")
+    return folder / sha256[:2] / f"{sha256}.jpg"
+
+
 class ImageStore:
     """Part pictures on disk by content hash, under a budget."""
 
@@ -71,23 +78,20 @@ class ImageStore:
         """Bytes of pictures on disk."""
         return self._used
 
-    @property
-    def over_budget_bytes(self) -> float:
-        """Bytes that must go before the budget holds again; 0 where it holds."""
-        return max(self._used - self._budget, 0.0)
-
     def path(self, sha256: str) -> Path:
         """Where the picture of that name lies (whether it is there or not)."""
-        if len(sha256) != 64 or not all(c in "0123456789abcdef" for c in sha256):
-            raise LedgerFault(f"{sha256!r} is no image hash")
-        return self.folder / sha256[:2] / f"{sha256}.jpg"
+        return image_path(self.folder, sha256)
 
     def keep(self, images: Sequence[EncodedImage]) -> None:
         """Writes the pictures; when it returns, all of them are durable.
 
+        May be repeated after an error: what is there already is not written again. Until then pictures that
+        were written before the error lie on the disk whole and count as used, though no row names them.
+
         Raises:
-            DiskFull: The budget or the free disk does not allow it; nothing was written.
-            LedgerFault: The disk refused.
+            DiskFull: The budget or the free disk does not allow it, and nothing was written; or the disk was full
+                in the middle, and some of the pictures may be there.
+            LedgerFault: The disk refused; some of the pictures may be there.
         """
         need = sum(len(i.data) for i in images)
         if self._used + need > self._budget:
@@ -145,7 +149,13 @@ class ImageStore:
         return np.asarray(image, dtype=np.uint8)
 
     def drop(self, hashes: Iterable[str]) -> int:
-        """Removes pictures to make room; returns the bytes won."""
+        """Removes pictures to make room; returns the bytes won. Those that are gone already count for nothing.
+
+        The ledger notes them first, so the next start finishes what a crash or an error cut off.
+
+        Raises:
+            LedgerFault: One cannot be removed; those before it are gone and no longer count as used.
+        """
         won = 0
         for sha256 in hashes:
             path = self.path(sha256)
@@ -157,7 +167,7 @@ class ImageStore:
             except OSError as error:
                 raise LedgerFault(f"part image {sha256[:12]}… could not be removed: {error}") from error
             won += size
-        self._used -= won
+            self._used -= size
         return won
 
     def _write_whole(self, target: Path, data: bytes) -> None:

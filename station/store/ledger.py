@@ -15,14 +15,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import cv2
 from sqlalchemy import insert, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, SQLModel
 
-from station.core.errors import LedgerFault
+from station.core.errors import ConfigError, LedgerFault
 from station.core.part import PartId
 from station.core.timing import Clock
 from station.core.verdict import Disposition, Evaluation, Inspection, ReviewReason
+from station.store.challenges import open_challenge
 from station.store.database import WriterLock, open_writer
 from station.store.images import EncodedImage
 from station.store.tables import CommandRow, DroppedImageRow, EventRow, InspectionRow, ReviewRow, RunRow
@@ -59,11 +61,13 @@ class Record:
         inspection: What happened.
         image: The part's picture, already durable; ``None`` where there is none.
         blind: Whether a review of it hides the model's verdict.
+        challenge: Whether a known part is to be shown again beside it, where it is held.
     """
 
     inspection: Inspection
     image: EncodedImage | None
     blind: bool
+    challenge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ SELECT
   (SELECT count(*) FROM inspection) AS triggered,
   (SELECT count(*) FROM command WHERE disposition <> 'HOLD' AND acknowledged_at IS NOT NULL) AS disposed,
   (SELECT count(*) FROM command WHERE disposition <> 'HOLD' AND acknowledged_at IS NULL) AS in_transit,
-  (SELECT count(*) FROM review WHERE settled_at IS NULL) AS waiting,
+  (SELECT count(*) FROM review WHERE settled_at IS NULL AND moves = 1) AS waiting,
   (SELECT coalesce(max(number), 0) - count(*) FROM inspection) AS gaps
 """
 
@@ -152,9 +156,31 @@ class Ledger:
                 cause = getattr(error, "orig", None) or error
                 raise LedgerFault(f"the ledger refused: {cause}") from error
 
+    def now(self) -> str:
+        """This moment as the ledger writes it."""
+        return stamp(self.clock.now())
+
     def start_run(self, start: RunStart) -> int:
-        """Notes a start of the loop; returns its id."""
+        """Notes a start of the loop; returns its id.
+
+        Raises:
+            ConfigError: Parts of another product still wait for a person: one station shows one product at a time.
+        """
         with self.transaction() as session:
+            others = session.execute(
+                text(
+                    "SELECT n.recipe, count(*) FROM review r JOIN inspection i ON i.part_id = r.part_id "
+                    "JOIN run n ON n.id = i.run_id WHERE r.settled_at IS NULL AND r.moves = 1 AND n.recipe <> :recipe "
+                    "GROUP BY n.recipe"
+                ),
+                {"recipe": start.recipe},
+            ).all()
+            if others:
+                held = " and ".join(f"{n} part{'s' if n > 1 else ''} of {name}" for name, n in others)
+                raise ConfigError(
+                    f"{held} still wait for a person in {self.path}: start with that recipe and answer them, "
+                    "or name another ledger with --db"
+                )
             row = RunRow(
                 started_at=stamp(self.clock.now()),
                 station=start.station,
@@ -210,6 +236,8 @@ class Ledger:
             held = [r for r in records if r.inspection.disposition is not Disposition.RELEASE]
             if held:
                 session.connection().execute(insert(_REVIEW), [_review_row(r, now) for r in held])
+            for _ in (r for r in held if r.challenge):
+                open_challenge(session, now)
             commands = []
             for r in records:
                 part_id, disposition = r.inspection.part.part_id, r.inspection.disposition
@@ -329,6 +357,7 @@ def _inspection_row(run_id: int, record: Record) -> dict[str, Any]:
         "p_select": it.p_select,
         "audit": int(it.audit),
         "stage_ms": json.dumps({k: round(v, 3) for k, v in it.stage_ms.items()}),
+        "heat": _heat_png(it),
     }
 
 
@@ -347,4 +376,13 @@ def _review_row(record: Record, now: str) -> dict[str, Any]:
         "opened_at": now,
         "reason": _REVIEW_REASON[it.verdict.evaluation].value,
         "blind": int(record.blind or it.audit),
+        "moves": 1,
     }
+
+
+def _heat_png(inspection: Inspection) -> bytes | None:
+    heat = inspection.detections.heat if inspection.detections else None
+    if heat is None or inspection.disposition is Disposition.RELEASE:
+        return None  # nobody will look at it
+    done, data = cv2.imencode(".png", heat, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return data.tobytes() if done else None

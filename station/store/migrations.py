@@ -89,6 +89,7 @@ _FIRST = (
         p_select REAL NOT NULL CONSTRAINT inspection_p_select CHECK (p_select BETWEEN 0.0 AND 1.0),
         audit INTEGER NOT NULL CONSTRAINT inspection_audit CHECK (audit IN (0, 1)),
         stage_ms TEXT NOT NULL,
+        heat BLOB CONSTRAINT inspection_heat CHECK (heat IS NULL OR length(heat) > 0),
         CONSTRAINT inspection_pass_has_evidence CHECK (
             evaluation <> 'OK'
             OR (score IS NOT NULL AND model_sha256 IS NOT NULL AND image_sha256 IS NOT NULL)
@@ -96,14 +97,21 @@ _FIRST = (
         CONSTRAINT inspection_audits_passed_parts CHECK (audit = 0 OR evaluation = 'OK')
     ) STRICT""",
     "CREATE INDEX inspection_triggered_at ON inspection(triggered_at)",
+    "CREATE INDEX inspection_stopped ON inspection(number) WHERE evaluation <> 'OK'",
     """CREATE TABLE review (
         id INTEGER PRIMARY KEY,
         part_id TEXT NOT NULL REFERENCES inspection(part_id) ON DELETE RESTRICT,
         opened_at TEXT NOT NULL,
         reason TEXT NOT NULL
             CONSTRAINT review_reason
-            CHECK (reason IN ('uncertain', 'rejected', 'undefined', 'audit', 'second_person')),
+            CHECK (reason IN (
+                'uncertain', 'rejected', 'undefined', 'audit', 'second_person', 'challenge', 'correction'
+            )),
         blind INTEGER NOT NULL CONSTRAINT review_blind CHECK (blind IN (0, 1)),
+        moves INTEGER NOT NULL CONSTRAINT review_moves CHECK (moves = (reason NOT IN ('challenge', 'correction'))),
+        shown_as TEXT
+            REFERENCES inspection(part_id) ON DELETE RESTRICT
+            CONSTRAINT review_shown_as CHECK ((shown_as IS NOT NULL) = (reason = 'challenge')),
         excluded_person TEXT,
         claimed_by TEXT,
         claimed_until TEXT,
@@ -111,6 +119,8 @@ _FIRST = (
     ) STRICT""",
     "CREATE UNIQUE INDEX review_one_open_per_part ON review(part_id) WHERE settled_at IS NULL",
     "CREATE INDEX review_open ON review(opened_at) WHERE settled_at IS NULL",
+    "CREATE INDEX review_part ON review(part_id)",
+    "CREATE INDEX review_shown ON review(shown_as) WHERE shown_as IS NOT NULL",
     """CREATE TABLE confirmation (
         id INTEGER PRIMARY KEY,
         key TEXT NOT NULL UNIQUE,
@@ -126,10 +136,13 @@ _FIRST = (
         box TEXT CONSTRAINT confirmation_box CHECK (box IS NULL OR json_array_length(box) = 4),
         note TEXT,
         shown TEXT NOT NULL,
+        cause TEXT CONSTRAINT confirmation_cause CHECK (cause IS NULL OR answer = 'false_alarm'),
+        judgements TEXT NOT NULL CONSTRAINT confirmation_judgements CHECK (json_valid(judgements)),
         undone_at TEXT,
         undone_by TEXT,
         undo_key TEXT UNIQUE
     ) STRICT""",
+    "CREATE INDEX confirmation_part ON confirmation(part_id)",
     "CREATE UNIQUE INDEX confirmation_one_standing ON confirmation(review_id) WHERE undone_at IS NULL",
     """CREATE TABLE command (
         id INTEGER PRIMARY KEY,
@@ -155,9 +168,9 @@ _FIRST = (
        WHEN NEW.confirmation_id IS NOT NULL
        BEGIN SELECT CASE
            WHEN NOT EXISTS (
-               SELECT 1 FROM confirmation
-               WHERE id = NEW.confirmation_id AND part_id = NEW.part_id AND undone_at IS NULL
-                 AND CASE answer
+               SELECT 1 FROM confirmation c JOIN review r ON r.id = c.review_id
+               WHERE c.id = NEW.confirmation_id AND c.part_id = NEW.part_id AND c.undone_at IS NULL AND r.moves = 1
+                 AND CASE c.answer
                      WHEN 'false_alarm' THEN 'RELEASE' WHEN 'rework' THEN 'REWORK'
                      WHEN 'unsure' THEN 'HOLD' ELSE 'REJECT' END = NEW.disposition
            ) THEN RAISE(ABORT, 'the command does not follow from a standing confirmation')
@@ -182,6 +195,16 @@ _FIRST = (
         p_select REAL NOT NULL
     ) STRICT""",
     "CREATE INDEX sample_confirmation ON sample(confirmation_id)",
+    """CREATE TABLE known_part (
+        id INTEGER PRIMARY KEY,
+        part_id TEXT NOT NULL REFERENCES inspection(part_id) ON DELETE RESTRICT,
+        expected TEXT NOT NULL CONSTRAINT known_part_expected CHECK (expected IN ('ok', 'defect')),
+        noted_at TEXT NOT NULL,
+        noted_by TEXT NOT NULL CONSTRAINT known_part_noted_by CHECK (length(noted_by) > 0),
+        withdrawn_at TEXT,
+        withdrawn_by TEXT
+    ) STRICT""",
+    "CREATE UNIQUE INDEX known_part_once ON known_part(part_id) WHERE withdrawn_at IS NULL",
     """CREATE TABLE event (
         id INTEGER PRIMARY KEY,
         at TEXT NOT NULL,
@@ -192,16 +215,28 @@ _FIRST = (
         image_sha256 TEXT PRIMARY KEY,
         dropped_at TEXT NOT NULL
     ) STRICT""",
+    # For the searches of station.store.history: none of them reads the whole ledger.
+    "CREATE INDEX inspection_verdict ON inspection(evaluation, triggered_at) WHERE evaluation <> 'OK'",
+    "CREATE INDEX inspection_label ON inspection(label, triggered_at) WHERE evaluation <> 'OK'",
+    "CREATE INDEX inspection_serial ON inspection(serial) WHERE serial IS NOT NULL",
+    "CREATE INDEX inspection_lot ON inspection(lot, triggered_at) WHERE lot IS NOT NULL",
+    "CREATE INDEX confirmation_person ON confirmation(person, part_id)",
+    "CREATE INDEX confirmation_answered ON confirmation(answered_at)",
+    "CREATE INDEX command_moved ON command(disposition, part_id) WHERE disposition IN ('REJECT', 'REWORK')",
+    "CREATE INDEX command_released ON command(coalesce(acknowledged_at, decided_at)) WHERE disposition = 'RELEASE'",
+    "CREATE INDEX sample_label ON sample(label, part_id)",
+    "CREATE INDEX sample_part ON sample(part_id)",
+    "CREATE INDEX event_at ON event(at)",
     *_append_only(
         "inspection",
         "number, part_id, run_id, triggered_at, source, frame_index, image_sha256, recipe_sha256, model_sha256, "
         "preprocess, evaluation, reason, score, label, scores, candidates, p_select, audit, serial, lot, truth, "
-        "simulated, stage_ms, image_width, image_height, origin_x, origin_y",
+        "simulated, stage_ms, image_width, image_height, origin_x, origin_y, heat",
         "inspection",
     ),
     *_append_only(
         "confirmation",
-        "id, key, review_id, part_id, answer, person, answered_at, seconds, label, box, note, shown",
+        "id, key, review_id, part_id, answer, person, answered_at, seconds, label, box, note, shown, cause, judgements",
         "confirmation",
     ),
     *_append_only("command", "id, part_id, disposition, confirmation_id, decided_at", "command"),
@@ -211,7 +246,8 @@ _FIRST = (
         "seconds, model_sha256, proposed, score, reason, p_select",
         "sample",
     ),
-    *_append_only("review", "id, part_id, opened_at, reason, blind, excluded_person", "review"),
+    *_append_only("review", "id, part_id, opened_at, reason, blind, excluded_person, moves, shown_as", "review"),
+    *_append_only("known_part", "id, part_id, expected, noted_at, noted_by", "known_part"),
     """CREATE TRIGGER confirmation_undone_once BEFORE UPDATE ON confirmation
        WHEN OLD.undone_at IS NOT NULL
        BEGIN SELECT RAISE(ABORT, 'an undone confirmation stays undone'); END""",
@@ -226,6 +262,13 @@ _FIRST = (
     """CREATE TRIGGER review_settled_once BEFORE UPDATE OF settled_at ON review
        WHEN OLD.settled_at IS NOT NULL
        BEGIN SELECT RAISE(ABORT, 'a review is settled once'); END""",
+    """CREATE TRIGGER known_part_withdrawn_once BEFORE UPDATE ON known_part
+       WHEN OLD.withdrawn_at IS NOT NULL
+       BEGIN SELECT RAISE(ABORT, 'a known part is withdrawn once'); END""",
+    """CREATE TRIGGER sample_never_from_a_challenge BEFORE INSERT ON sample
+       WHEN EXISTS (SELECT 1 FROM confirmation c JOIN review r ON r.id = c.review_id
+                    WHERE c.id = NEW.confirmation_id AND r.reason = 'challenge')
+       BEGIN SELECT RAISE(ABORT, 'a challenge trains nothing'); END""",
     """CREATE TRIGGER command_acknowledged_once BEFORE UPDATE ON command
        WHEN OLD.acknowledged_at IS NOT NULL
        BEGIN SELECT RAISE(ABORT, 'a command is acknowledged once'); END""",

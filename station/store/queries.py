@@ -8,9 +8,9 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
+from station.core.errors import LedgerFault
 from station.core.part import Box, Detection
 from station.store.ledger import BALANCE_SQL, Balance
 
@@ -59,6 +59,8 @@ class PartView:
     audit: bool
     disposition: str
     stage_ms: Mapping[str, float] = field(default_factory=dict)
+    run_id: int = 0
+    has_heat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ class ReviewView:
     Attributes:
         blind: The model's verdict must not be shown for it.
         answered_by: Who gave the standing answer, if one stands.
-        settled: The answer has become a command.
+        settled: The answer's undo time is over.
+        moves: The answer moves the part; false for challenges and corrections.
+        shown_as: Number, part id and serial under which people see it: its own, or what a challenge borrows.
     """
 
     id: int
@@ -79,6 +83,8 @@ class ReviewView:
     claimed_until: str | None
     answered_by: str | None
     settled: bool
+    moves: bool
+    shown_as: tuple[int, str, str | None]
     part: PartView
 
 
@@ -131,23 +137,35 @@ class StoredSample:
 _PART_COLUMNS = """
   i.number, i.part_id, i.triggered_at, i.source, i.serial, i.truth, i.simulated, i.image_sha256, i.image_width,
   i.image_height, i.evaluation, i.reason, i.score, i.label, i.scores, i.candidates, i.audit,
-  (SELECT disposition FROM command c WHERE c.part_id = i.part_id ORDER BY c.id DESC LIMIT 1), i.stage_ms
+  (SELECT disposition FROM command c WHERE c.part_id = i.part_id ORDER BY c.id DESC LIMIT 1), i.stage_ms,
+  i.run_id, i.heat IS NOT NULL
 """
 
 _REVIEW_COLUMNS = """
   r.id, r.reason, r.blind, r.opened_at, r.claimed_by, r.claimed_until,
-  (SELECT person FROM confirmation c WHERE c.review_id = r.id AND c.undone_at IS NULL), r.settled_at IS NOT NULL
+  (SELECT person FROM confirmation c WHERE c.review_id = r.id AND c.undone_at IS NULL), r.settled_at IS NOT NULL,
+  r.moves, coalesce(a.number, i.number), coalesce(a.part_id, i.part_id),
+  CASE WHEN a.number IS NULL THEN i.serial ELSE a.serial END
 """
 
 
 def newest_run(engine: Engine) -> RunInfo | None:
     """The run that started last; ``None`` in a fresh ledger."""
+    return _run(engine, "ORDER BY id DESC LIMIT 1")
+
+
+def run(engine: Engine, run_id: int) -> RunInfo | None:
+    """One run by its id."""
+    return _run(engine, "WHERE id = :id", id=run_id)
+
+
+def _run(engine: Engine, which: str, **given: int) -> RunInfo | None:
     with Session(engine) as session:
         row = session.execute(
             text(
-                "SELECT id, started_at, ended_at, station, recipe, recipe_json, model, source, line "
-                "FROM run ORDER BY id DESC LIMIT 1"
-            )
+                f"SELECT id, started_at, ended_at, station, recipe, recipe_json, model, source, line FROM run {which}"
+            ),
+            given,
         ).first()
     return RunInfo(*row) if row else None
 
@@ -191,6 +209,19 @@ def recent_parts(engine: Engine, *, limit: int = 20) -> list[PartView]:
     return [_part(tuple(r)) for r in rows]
 
 
+def stopped_parts(engine: Engine, *, limit: int = 8) -> list[PartView]:
+    """The newest parts that did not pass, newest first."""
+    with Session(engine) as session:
+        rows = session.execute(
+            text(
+                f"SELECT {_PART_COLUMNS} FROM inspection i WHERE i.evaluation <> 'OK' "
+                "ORDER BY i.number DESC LIMIT :limit"
+            ),
+            {"limit": limit},
+        ).all()
+    return [_part(tuple(r)) for r in rows]
+
+
 def part(engine: Engine, part_id: str) -> PartView | None:
     """One part by its id."""
     with Session(engine) as session:
@@ -219,7 +250,7 @@ def shift_counts(engine: Engine, *, since: str = "") -> ShiftCounts:
 
         standing = (
             "FROM confirmation c JOIN inspection i ON i.part_id = c.part_id "
-            "JOIN review r ON r.id = c.review_id WHERE i.triggered_at >= :since AND c.undone_at IS NULL"
+            "JOIN review r ON r.id = c.review_id AND r.moves = 1 WHERE i.triggered_at >= :since AND c.undone_at IS NULL"
         )
         stopped = "i.evaluation IN ('NOT_OK', 'NOT_DECIDABLE')"
         return ShiftCounts(
@@ -233,7 +264,7 @@ def shift_counts(engine: Engine, *, since: str = "") -> ShiftCounts:
                 "GROUP BY c.disposition"
             ),
             by_answer=pairs(f"SELECT c.answer, count(*) {standing} GROUP BY c.answer"),
-            waiting=one("SELECT count(*) FROM review WHERE settled_at IS NULL AND opened_at >= :since"),
+            waiting=one("SELECT count(*) FROM review WHERE settled_at IS NULL AND moves = 1 AND opened_at >= :since"),
             audits=one("SELECT count(*) FROM inspection WHERE audit = 1 AND triggered_at >= :since"),
             labels=one(
                 "SELECT count(*) FROM sample s JOIN confirmation c ON c.id = s.confirmation_id "
@@ -279,13 +310,14 @@ def truths(engine: Engine, *, since: str = "") -> list[KnownOutcome]:
 
 
 def samples(engine: Engine) -> Generator[StoredSample, None, None]:
-    """Confirmed crops whose answer stands, in the order they were given; crops are read one by one."""
+    """Confirmed crops whose answer stands and was not corrected, in the order given; crops are read one by one."""
     sql = text(
         "SELECT s.id, s.part_id, i.serial, i.lot, s.label, s.box, s.crop_box, s.crop, s.crop_format, s.crop_sha256, "
         "s.person, s.confirmed_at, s.seconds, c.answer, s.model_sha256, s.proposed, s.score, s.reason, s.p_select, "
         "i.simulated, i.image_sha256, i.image_width, i.image_height "
         "FROM sample s JOIN confirmation c ON c.id = s.confirmation_id JOIN inspection i ON i.part_id = s.part_id "
-        "WHERE c.undone_at IS NULL ORDER BY s.id"
+        "WHERE c.undone_at IS NULL AND NOT EXISTS (SELECT 1 FROM confirmation k JOIN review r ON r.id = k.review_id "
+        "WHERE k.part_id = s.part_id AND k.id > c.id AND r.reason = 'correction') ORDER BY s.id"
     )
     with engine.connect() as connection:
         for row in connection.execution_options(yield_per=64).execute(sql):
@@ -301,14 +333,15 @@ def faults_in_books(engine: Engine) -> list[str]:
     person's standing answer; no part has two final commands; every label has its crop and the crop its
     hash; every pass has its picture; SQLite's own integrity.
     """
-    try:
-        return _faults_in_books(engine)
-    except DBAPIError as error:  # pages so damaged that SQLite will not read them
-        return [f"the ledger cannot be read: {error.orig}"]
-
-
-def _faults_in_books(engine: Engine) -> list[str]:
     found: list[str] = []
+    try:
+        _find_faults(engine, found)
+    except LedgerFault as fault:  # pages so damaged that SQLite will not read them
+        found.append(str(fault))
+    return found
+
+
+def _find_faults(engine: Engine, found: list[str]) -> None:
     books = balance(engine)
     if not books.holds:
         found.append(f"the books do not balance: {books}")
@@ -332,10 +365,11 @@ def _faults_in_books(engine: Engine) -> list[str]:
         "is held without an open review": """
             SELECT part_id FROM inspection i
             WHERE NOT EXISTS (SELECT 1 FROM command c WHERE c.part_id = i.part_id AND c.disposition <> 'HOLD')
-            AND NOT EXISTS (SELECT 1 FROM review r WHERE r.part_id = i.part_id AND r.settled_at IS NULL)""",
+            AND NOT EXISTS (SELECT 1 FROM review r
+                            WHERE r.part_id = i.part_id AND r.settled_at IS NULL AND r.moves = 1)""",
         "has a settled review without the command it asked for": """
             SELECT c.part_id FROM confirmation c JOIN review r ON r.id = c.review_id
-            WHERE r.settled_at IS NOT NULL AND c.undone_at IS NULL AND c.answer <> 'unsure'
+            WHERE r.settled_at IS NOT NULL AND c.undone_at IS NULL AND c.answer <> 'unsure' AND r.moves = 1
             AND NOT EXISTS (SELECT 1 FROM command d WHERE d.confirmation_id = c.id)""",
         "has a settled review without an answer": """
             SELECT part_id FROM review r WHERE settled_at IS NOT NULL
@@ -343,7 +377,12 @@ def _faults_in_books(engine: Engine) -> list[str]:
         "has a label without its crop": """
             SELECT c.part_id FROM confirmation c JOIN inspection i ON i.part_id = c.part_id
             WHERE c.answer IN ('agree', 'false_alarm', 'other_class', 'missed_defect') AND i.image_sha256 IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM review r WHERE r.id = c.review_id AND r.reason = 'challenge')
             AND NOT EXISTS (SELECT 1 FROM sample s WHERE s.confirmation_id = c.id)""",
+        "is asked about under another's number without being a challenge, or trains from one": """
+            SELECT r.part_id FROM review r WHERE (r.shown_as IS NOT NULL AND r.moves = 1) OR (r.reason = 'challenge'
+            AND EXISTS (SELECT 1 FROM sample s JOIN confirmation c ON c.id = s.confirmation_id
+                        WHERE c.review_id = r.id))""",
         "passed without a score, a model or a picture": """
             SELECT part_id FROM inspection WHERE evaluation = 'OK'
             AND (score IS NULL OR model_sha256 IS NULL OR image_sha256 IS NULL)""",
@@ -369,7 +408,6 @@ def _faults_in_books(engine: Engine) -> list[str]:
         whole = [str(w) for w in connection.execute(text("PRAGMA integrity_check(5)")).scalars()]
         if whole != ["ok"]:
             found.append(f"SQLite reports: {'; '.join(whole)}")
-    return found
 
 
 def needed_images(engine: Engine) -> Iterator[tuple[str, str]]:
@@ -417,10 +455,18 @@ class ChangeWatch:
 
 
 def _reviews(engine: Engine, where: str, **given: int) -> list[ReviewView]:
-    sql = f"SELECT {_REVIEW_COLUMNS}, {_PART_COLUMNS} FROM review r JOIN inspection i ON i.part_id = r.part_id {where}"
+    sql = (
+        f"SELECT {_REVIEW_COLUMNS}, {_PART_COLUMNS} FROM review r JOIN inspection i ON i.part_id = r.part_id "
+        f"LEFT JOIN inspection a ON a.part_id = r.shown_as {where}"
+    )
     with Session(engine) as session:
         rows = session.execute(text(sql), given).all()
-    return [ReviewView(r[0], r[1], bool(r[2]), r[3], r[4], r[5], r[6], bool(r[7]), _part(tuple(r)[8:])) for r in rows]
+    return [
+        ReviewView(
+            r[0], r[1], bool(r[2]), r[3], r[4], r[5], r[6], bool(r[7]), bool(r[8]), (r[9], r[10], r[11]), _part(r[12:])
+        )
+        for r in map(tuple, rows)
+    ]
 
 
 def _part(row: tuple[object, ...]) -> PartView:
@@ -430,4 +476,5 @@ def _part(row: tuple[object, ...]) -> PartView:
     r[15] = tuple(Detection(c["label"], c["score"], Box(*c["xyxy"])) for c in json.loads(str(r[15])))
     r[17] = r[17] or "HOLD"
     r[18] = json.loads(str(r[18]))
+    r[20] = bool(r[20])
     return PartView(*r)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from station.core.errors import ReviewRefused
 from station.core.part import Box, Detection, PartId
 from station.core.verdict import Answer, Confirmation, Disposition, ReviewReason
 from station.store.ledger import Command, Ledger, add_command, stamp
-from station.store.tables import ConfirmationRow, ReviewRow, SampleRow
+from station.store.tables import ConfirmationRow, EventRow, ReviewRow, SampleRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ class OpenReview:
     blind: bool
     image_sha256: str | None
     candidates: tuple[Detection, ...]
-    audit_p_select: float
+    recipe_sha256: str
+    recipe_json: str
 
 
 DISPOSITION_OF: dict[Answer, Disposition] = {
@@ -66,7 +67,9 @@ DISPOSITION_OF: dict[Answer, Disposition] = {
 """What each answer does with the part; the database checks the same table."""
 
 
-def claim(ledger: Ledger, person: str, *, lease_s: float, skip: Sequence[int] = ()) -> int | None:
+def claim(
+    ledger: Ledger, person: str, *, lease_s: float, skip: Sequence[int] = (), capacity: int | None = None
+) -> int | None:
     """Gives ``person`` the oldest open review nobody else holds; returns its id, or ``None``.
 
     Args:
@@ -74,6 +77,7 @@ def claim(ledger: Ledger, person: str, *, lease_s: float, skip: Sequence[int] = 
         person: Who asks; keeps what this person already holds.
         lease_s: Seconds after which the claim lapses unless renewed by asking again.
         skip: Reviews this person's screen has already answered or shown.
+        capacity: Held parts at which the line waits; while it does, a challenge waits behind the parts that stop it.
     """
     now = ledger.clock.now()
     skipped = ",".join(str(int(s)) for s in skip) or "-1"
@@ -85,9 +89,11 @@ def claim(ledger: Ledger, person: str, *, lease_s: float, skip: Sequence[int] = 
                 "AND (r.claimed_by IS NULL OR r.claimed_by = :person OR r.claimed_until < :now) "
                 "AND (r.excluded_person IS NULL OR r.excluded_person <> :person) "
                 f"AND r.id NOT IN ({skipped}) "
-                "ORDER BY (r.claimed_by IS :person) DESC, r.opened_at, r.id LIMIT 1"
+                "ORDER BY (r.claimed_by IS :person) DESC, CASE WHEN r.moves = 0 THEN "
+                "(SELECT count(*) FROM review w WHERE w.settled_at IS NULL AND w.moves = 1) >= :capacity "
+                "ELSE 0 END, r.opened_at, r.id LIMIT 1"
             ),
-            {"person": person, "now": stamp(now)},
+            {"person": person, "now": stamp(now), "capacity": 2**31 if capacity is None else capacity},
         ).first()
         if row is None:
             return None
@@ -118,15 +124,41 @@ def read_open(ledger: Ledger, review_id: int) -> OpenReview:
     with ledger.transaction() as session:
         row = session.execute(
             text(
-                "SELECT r.id, r.part_id, r.reason, r.blind, i.image_sha256, i.candidates, i.p_select "
-                "FROM review r JOIN inspection i ON i.part_id = r.part_id WHERE r.id = :id"
+                "SELECT r.id, r.part_id, r.reason, r.blind, i.image_sha256, i.candidates, i.recipe_sha256, "
+                "n.recipe_json FROM review r JOIN inspection i ON i.part_id = r.part_id JOIN run n ON n.id = i.run_id "
+                "WHERE r.id = :id"
             ),
             {"id": review_id},
         ).first()
     if row is None:
         raise ReviewRefused("unknown", f"there is no review {review_id}")
-    candidates = tuple(Detection(c["label"], float(c["score"]), Box(*c["xyxy"])) for c in json.loads(row[5]))
-    return OpenReview(row[0], PartId(row[1]), ReviewReason(row[2]), bool(row[3]), row[4], candidates, row[6])
+    return _open_review(*row)
+
+
+def read_part(ledger: Ledger, part_id: str) -> OpenReview:
+    """What must be known of a part to correct what was said of it; its ``id`` is 0, as no question is open.
+
+    Raises:
+        ReviewRefused: There is no such part (``unknown``).
+    """
+    with ledger.transaction() as session:
+        row = session.execute(
+            text(
+                "SELECT 0, i.part_id, 'correction', 0, i.image_sha256, i.candidates, i.recipe_sha256, n.recipe_json "
+                "FROM inspection i JOIN run n ON n.id = i.run_id WHERE i.part_id = :p"
+            ),
+            {"p": part_id},
+        ).first()
+    if row is None:
+        raise ReviewRefused("unknown", f"there is no part {part_id}")
+    return _open_review(*row)
+
+
+def _open_review(
+    review_id: int, part_id: str, reason: str, blind: int, image: str | None, candidates: str, sha256: str, recipe: str
+) -> OpenReview:
+    found = tuple(Detection(c["label"], float(c["score"]), Box(*c["xyxy"])) for c in json.loads(candidates))
+    return OpenReview(review_id, PartId(part_id), ReviewReason(reason), bool(blind), image, found, sha256, recipe)
 
 
 def confirm(ledger: Ledger, confirmation: Confirmation, samples: Sequence[NewSample]) -> int:
@@ -161,24 +193,84 @@ def confirm(ledger: Ledger, confirmation: Confirmation, samples: Sequence[NewSam
             and review.claimed_until >= stamp(c.answered_at)
         ):
             raise ReviewRefused("taken", f"{review.claimed_by} is looking at part {review.part_id}")
-        row = ConfirmationRow(
-            key=c.key,
-            review_id=c.review_id,
-            part_id=review.part_id,
-            answer=c.answer.value,
-            person=c.person,
-            answered_at=stamp(c.answered_at),
-            seconds=c.seconds,
-            label=c.label,
-            box=json.dumps(c.box.xyxy) if c.box else None,
-            note=c.note,
-            shown=c.shown,
+        # A challenge never trains: its crops were stored when the part was first answered.
+        crops = () if review.reason == ReviewReason.CHALLENGE else samples
+        return _add_confirmation(session, c, review, crops)
+
+
+def correct(ledger: Ledger, confirmation: Confirmation, part_id: str, samples: Sequence[NewSample]) -> int:
+    """Writes what a part really is after it has gone; moves nothing, and takes the place of the earlier labels.
+
+    A part that turns out to be defective after it was released is noted as an escape as well.
+    ``confirmation.review_id`` is not looked at: the correction is its own review, opened and settled here.
+    Repeating a key changes nothing and returns the id of the first time.
+
+    Raises:
+        ReviewRefused: ``unknown`` part; ``invalid``: it has not gone yet, or a challenge with it is open.
+    """
+    c = confirmation
+    with ledger.transaction() as session:
+        known = session.execute(text("SELECT id FROM confirmation WHERE key = :k"), {"k": c.key}).first()
+        if known is not None:
+            return int(known[0])
+        went = session.execute(
+            text("SELECT disposition FROM command WHERE part_id = :p AND disposition <> 'HOLD'"), {"p": part_id}
+        ).first()
+        if went is None:
+            raise ReviewRefused("invalid", f"part {part_id} has not gone yet: answer its question, or take that back")
+        if session.execute(
+            text("SELECT 1 FROM review WHERE part_id = :p AND settled_at IS NULL"), {"p": part_id}
+        ).first():
+            raise ReviewRefused("invalid", f"part {part_id} cannot be corrected just now: try again in a few minutes")
+        now = stamp(c.answered_at)
+        review = ReviewRow(
+            part_id=part_id, opened_at=now, reason=ReviewReason.CORRECTION.value, blind=0, moves=0, claimed_by=c.person
         )
-        session.add(row)
+        session.add(review)
         session.flush()
-        assert row.id is not None
-        _add_samples(session, row, samples)
-        return row.id
+        stored = _add_confirmation(session, c, review, samples)
+        session.execute(text("UPDATE review SET settled_at = :now WHERE id = :id"), {"now": now, "id": review.id})
+        if went[0] == Disposition.RELEASE and c.answer is not Answer.FALSE_ALARM:
+            words = f"part {part_id} was released and is defective ({c.label or c.answer.value}), says {c.person}"
+            session.add(EventRow(at=now, kind="escape", text=words))
+        return stored
+
+
+def _add_confirmation(session: Session, c: Confirmation, review: ReviewRow, samples: Sequence[NewSample]) -> int:
+    assert review.id is not None
+    row = ConfirmationRow(
+        key=c.key,
+        review_id=review.id,
+        part_id=review.part_id,
+        answer=c.answer.value,
+        person=c.person,
+        answered_at=stamp(c.answered_at),
+        seconds=c.seconds,
+        label=c.label,
+        box=json.dumps(c.box.xyxy) if c.box else None,
+        note=c.note,
+        shown=c.shown,
+        cause=c.cause,
+        judgements=json.dumps(
+            [
+                {
+                    "defect": j.defect,
+                    "answer": j.answer.value,
+                    "label": j.label,
+                    "xyxy": j.box.xyxy,
+                    "proposed": j.proposed,
+                    "score": j.score,
+                    "cause": j.cause,
+                }
+                for j in c.judgements
+            ]
+        ),
+    )
+    session.add(row)
+    session.flush()
+    assert row.id is not None
+    _add_samples(session, row, samples)
+    return row.id
 
 
 def _add_samples(session: Session, answer: ConfirmationRow, samples: Sequence[NewSample]) -> None:
@@ -252,7 +344,7 @@ def undo(ledger: Ledger, person: str, key: str) -> tuple[int, PartId]:
 def settle(ledger: Ledger, *, undo_s: float) -> list[Command]:
     """Turns answers whose undo time is over into commands, in one transaction.
 
-    An ``unsure`` opens the question anew for a second person instead.
+    An ``unsure`` opens the question anew for a second person instead; a challenge is only closed.
 
     Returns:
         The commands that may now be sent to the line.
@@ -262,16 +354,18 @@ def settle(ledger: Ledger, *, undo_s: float) -> list[Command]:
     with ledger.transaction() as session:
         due = session.execute(
             text(
-                "SELECT c.id, c.review_id, c.part_id, c.answer, c.person, r.blind FROM confirmation c "
+                "SELECT c.id, c.review_id, c.part_id, c.answer, c.person, r.blind, r.moves FROM confirmation c "
                 "JOIN review r ON r.id = c.review_id "
                 "WHERE r.settled_at IS NULL AND c.undone_at IS NULL AND c.answered_at <= :before ORDER BY c.id"
             ),
             {"before": stamp(now - timedelta(seconds=undo_s))},
         ).all()
-        for confirmation_id, review_id, part_id, answer, person, blind in due:
+        for confirmation_id, review_id, part_id, answer, person, blind, moves in due:
             session.execute(
                 text("UPDATE review SET settled_at = :now WHERE id = :id"), {"now": stamp(now), "id": review_id}
             )
+            if not moves:
+                continue  # a challenge: the part went long ago
             if Answer(answer) is Answer.UNSURE:
                 session.add(
                     ReviewRow(

@@ -60,6 +60,7 @@ class InspectionRow(SQLModel, table=True):
     p_select: float
     audit: int
     stage_ms: str
+    heat: bytes | None = None
 
 
 class ReviewRow(SQLModel, table=True):
@@ -71,6 +72,8 @@ class ReviewRow(SQLModel, table=True):
     opened_at: str
     reason: str
     blind: int
+    moves: int = 1
+    shown_as: str | None = None
     excluded_person: str | None = None
     claimed_by: str | None = None
     claimed_until: str | None = None
@@ -93,6 +96,8 @@ class ConfirmationRow(SQLModel, table=True):
     box: str | None = None
     note: str | None = None
     shown: str
+    cause: str | None = None
+    judgements: str = "[]"
     undone_at: str | None = None
     undone_by: str | None = None
     undo_key: str | None = None
@@ -131,6 +136,19 @@ class SampleRow(SQLModel, table=True):
     score: float | None = None
     reason: str
     p_select: float
+
+
+class KnownPartRow(SQLModel, table=True):
+    """A part whose state is known for certain, shown again now and then as a challenge."""
+
+    __tablename__ = "known_part"
+    id: int | None = Field(default=None, primary_key=True)
+    part_id: str
+    expected: str
+    noted_at: str
+    noted_by: str
+    withdrawn_at: str | None = None
+    withdrawn_by: str | None = None
 
 
 class EventRow(SQLModel, table=True):

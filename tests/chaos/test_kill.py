@@ -54,14 +54,15 @@ def quick_recipes(tmp_path: Path) -> Path:
 
 
 def check(folder: Path) -> None:
-    result = check_station(StationConfig(store=StoreSettings(folder=folder)), journal=folder / "line.journal")
+    store = StoreSettings(folder=folder)
+    result = check_station(StationConfig(store=store), journal=store.journal)
     assert result.faults == ()
     stored = [k for k in (folder / "stored.keys").read_text().split("\n")[:-1] if k]
     with closing(sqlite3.connect(folder / "ledger.db")) as raw:
         known = {k for (k,) in raw.execute("SELECT key FROM confirmation WHERE undone_at IS NULL")}
     lost = [k for k in stored if k not in known]
     assert not lost, f"{len(lost)} of {len(stored)} acknowledged answers are gone"
-    released = [p for p, d in read_journal(folder / "line.journal") if d == "RELEASE"]
+    released = [p for p, d in read_journal(store.journal) if d == "RELEASE"]
     assert len(released) == len(set(released)), "a part was released twice"
 
 

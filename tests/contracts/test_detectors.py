@@ -88,6 +88,18 @@ def test_candidates_are_ordered_and_lie_in_the_picture(detector: Detector, name:
 
 
 @pytest.mark.parametrize("name", PICTURES)
+def test_a_heat_map_has_the_shape_of_the_picture_and_the_score_of_the_part(detector: Detector, name: str) -> None:
+    height, width = PICTURES[name].shape[:2]
+    found = detector.detect(PICTURES[name])
+    if found.heat is None:
+        return  # a head without maps
+    longest = max(found.heat.shape) / max(height, width)
+    assert found.heat.shape == (max(1, round(height * longest)), max(1, round(width * longest)))
+    assert int(found.heat.max()) == pytest.approx(255 * found.score, abs=0.51)
+    np.testing.assert_array_equal(found.heat, detector.detect(PICTURES[name]).heat)
+
+
+@pytest.mark.parametrize("name", PICTURES)
 def test_the_picture_is_not_changed_and_the_answer_is_repeatable(detector: Detector, name: str) -> None:
     image = PICTURES[name]
     before = image.copy()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from station.core.errors import DetectorFault, ImageFault
-from station.core.part import Box, Detection, Detections, Frame, Sighting, check_bgr
+from station.core.part import HEAT_SIDE, Box, Detection, Detections, Frame, Sighting, check_bgr
 from tests.builders import START, detections, frame, picture
 
 edge = st.floats(-200, 200)
@@ -110,3 +110,36 @@ def test_scores_cannot_be_changed_afterwards() -> None:
     with pytest.raises(TypeError):
         found.scores["scratch"] = 0.0  # type: ignore[index]
     assert Detections().score == 0.0
+
+
+@pytest.mark.parametrize(
+    ("heat", "words"),
+    [
+        (np.zeros((8, 8), np.float32), "float32"),
+        (np.zeros((8, 8, 1), np.uint8), "shape|8, 8, 1"),
+        (np.zeros((0, 8), np.uint8), "each side needs"),
+        (np.zeros((8, HEAT_SIDE + 1), np.uint8), "each side needs"),
+        ([[0]], "list"),
+    ],
+)
+def test_a_heat_map_that_is_none_is_refused(heat: Any, words: str) -> None:
+    with pytest.raises(DetectorFault, match=words):
+        Detections((), {"scratch": 0.1}, heat)
+
+
+def test_a_heat_map_cannot_be_changed_afterwards() -> None:
+    given_heat = np.full((HEAT_SIDE, 8), 7, np.uint8)
+    heat = Detections((), {"scratch": 0.1}, given_heat).heat
+    given_heat[:] = 0
+    assert heat is not None
+    assert (heat == 7).all()
+    with pytest.raises(ValueError):
+        heat[0, 0] = 0
+    assert Detections((), {"scratch": 0.1}, heat[:, ::-2]).heat is not None  # any memory layout
+
+
+def test_a_heat_map_counts_in_no_comparison() -> None:
+    with_heat = Detections((), {"scratch": 0.1}, np.zeros((8, 8), np.uint8))
+    assert with_heat == Detections((), {"scratch": 0.1}, np.ones((8, 9), np.uint8)) == Detections((), {"scratch": 0.1})
+    assert with_heat != Detections((), {"scratch": 0.2}, np.zeros((8, 8), np.uint8))
+    assert "heat" not in repr(with_heat)

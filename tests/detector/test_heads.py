@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 from scipy import ndimage
 
 from station.core.errors import DetectorFault
-from station.core.part import Detection, Detections
+from station.core.part import HEAT_SIDE, Detection, Detections
 from station.detector.heads import MAX_CANDIDATES, TOLERANCE, decode_score_maps
 from station.detector.tensors import Prepared
 
@@ -198,6 +198,70 @@ def test_the_maps_are_not_changed() -> None:
     maps.flags.writeable = False
     decode(maps)
     assert np.array_equal(maps, before)
+
+
+def heat_of(found: Detections) -> np.ndarray:
+    assert found.heat is not None
+    return found.heat
+
+
+def test_the_heat_map_is_the_strongest_score_over_the_classes() -> None:
+    maps = np.random.default_rng(0).random((1, 3, 10, 12), dtype=np.float32)
+    np.testing.assert_array_equal(heat_of(decode(maps)), np.rint(maps[0].max(axis=0) * 255))
+
+
+def test_the_heat_map_shows_no_padding() -> None:
+    class_map = np.zeros((8, 8))
+    class_map[5:, 5:] = 0.4
+    class_map[7, 7] = 0.8  # all padding
+    heat = heat_of(decode(class_map, prepared=prepared_for(8, 8, real=(25, 26))))
+    assert heat.shape == (7, 7)
+    assert heat[-1, -1] == 102
+    assert heat.max() == 102
+
+
+def test_the_heat_map_spans_the_part_from_edge_to_edge() -> None:
+    class_map = np.zeros((64, 192))
+    class_map[62:, 190:] = 0.6  # the last corner, and its cells lie half in the padding
+    class_map[30, 40] = 1.0  # one cell of a map that shrinks
+    heat = heat_of(decode(class_map, prepared=prepared_for(64, 192, real=(254, 766), shrunk=3)))
+    assert heat.shape == (42, HEAT_SIDE)  # 762 x 2298 part pixels
+    assert heat[-1, -1] == 153
+    y, x = np.argwhere(heat == 255)[0]
+    scale = 766 / HEAT_SIDE  # tensor pixels per pixel of the heat map
+    assert abs((x + 0.5) * scale - 40.5 * STRIDE) <= scale
+    assert abs((y + 0.5) * scale - 30.5 * STRIDE) <= scale
+
+
+def test_a_half_padded_last_cell_does_not_stretch_the_heat_map() -> None:
+    class_map = np.zeros((40, 40))
+    class_map[38, 38] = 1.0  # 152 to 156 of 157 pixels: 38.7 to 39.7 of 40 in the heat map
+    heat = heat_of(decode(class_map, prepared=prepared_for(40, 40, real=(157, 157))))
+    np.testing.assert_array_equal(np.argwhere(heat == 255), [[39, 39]])
+
+
+@settings(deadline=None)
+@given(st.integers(1, 300), st.integers(1, 300), st.floats(0.2, 4.0), st.data())
+def test_heat_and_picture_have_one_shape_and_one_maximum(
+    height: int, width: int, scale: float, data: st.DataObject
+) -> None:
+    real = max(1, round(height * scale)), max(1, round(width * scale))
+    rows, columns = -(-real[0] // STRIDE), -(-real[1] // STRIDE)
+    prepared = Prepared(np.zeros((1, rows * STRIDE, columns * STRIDE, 3), np.uint8), real, (height, width))
+    class_map = np.zeros((rows, columns), np.float32)
+    y, x = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, columns - 1))
+    class_map[y, x] = 0.7
+    heat = heat_of(decode(class_map, prepared=prepared))
+    assert max(heat.shape) == max(1, min(HEAT_SIDE, max(rows, columns)))
+    longest = max(heat.shape) / max(height, width)
+    assert abs(heat.shape[0] - height * longest) <= 0.5 + 1e-9 or heat.shape[0] == 1
+    assert abs(heat.shape[1] - width * longest) <= 0.5 + 1e-9 or heat.shape[1] == 1
+    assert heat.max() == 178  # 0.7 * 255, wherever the one cell lies
+    hot = np.argwhere(heat)
+    for axis, (cell, side) in enumerate(((y, real[0]), (x, real[1]))):
+        pitch = side / STRIDE / heat.shape[axis]  # cells per pixel of the heat map
+        low, high = hot[:, axis].min() * pitch, (hot[:, axis].max() + 1) * pitch
+        assert low - 0.5 - pitch <= cell <= high + 0.5 + pitch  # no further off than rounding to whole cells
 
 
 LEVELS = st.sampled_from([0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.45, 0.5, 0.9, 1.0])

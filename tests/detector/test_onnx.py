@@ -56,6 +56,14 @@ def test_a_dark_square_is_found_by_both_classes(detector: OnnxDetector) -> None:
     ]
 
 
+def test_the_heat_map_lies_under_the_picture(detector: OnnxDetector) -> None:
+    heat = detector.detect(picture(100, 90, (20, 40, 36, 60))).heat
+    assert heat is not None
+    assert heat.shape == (25, 22)  # 100 x 90 pixels in cells of 4; the 23rd column is half padding
+    np.testing.assert_array_equal(np.argwhere(heat == 255).min(axis=0), (10, 5))
+    np.testing.assert_array_equal(np.argwhere(heat == 255).max(axis=0), (14, 8))
+
+
 def test_the_floor_is_that_of_the_card(by_spec: Callable[..., OnnxDetector]) -> None:
     faint = picture(64, 64, (16, 16, 32, 32), grey=204)  # scores 0.2
     assert len(by_spec(floor=0.02).detect(faint).candidates) == 1

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from station.answers import GivenAnswer
 from station.core.timing import ManualClock
 from station.core.verdict import Answer, Evaluation
 from station.export import ExportFormat, ExportReport, export_samples
-from station.review import GivenAnswer, ReviewDesk
+from station.review import ReviewDesk
 from station.store.images import ImageStore
 from station.store.ledger import Ledger, Record
 from station.store.reviews import settle

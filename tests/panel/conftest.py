@@ -33,7 +33,7 @@ def rehearse(tmp_path: Path) -> Iterator[Callable[..., Rehearsal]]:
     made: list[Rehearsal] = []
 
     def make(plan: str, *, held: int = 0, **given: Any) -> Rehearsal:
-        made.append(Rehearsal(tmp_path, plan, pictures=3, **given).start(held=held))
+        made.append(Rehearsal(tmp_path, plan, **{"pictures": 3, **given}).start(held=held))
         return made[-1]
 
     yield make

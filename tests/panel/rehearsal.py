@@ -40,7 +40,14 @@ CLASSES = (("scratch", "Scratch"), ("dent", "Dent"), ("stain", "Stain"), ("missi
 SCORE = {"p": 0.12, "u": 0.53, "r": 0.91}
 
 
-def recipe(*, blind: float = 0.0, audit: float = 0.0, undo_s: float = 3.0, reference: str | None = None) -> Recipe:
+def recipe(
+    *,
+    blind: float = 0.0,
+    audit: float = 0.0,
+    undo_s: float = 3.0,
+    reference: str | None = None,
+    lane_capacity: int = 20,
+) -> Recipe:
     """Four classes with the same limits."""
     return Recipe(
         name="disc",
@@ -48,7 +55,7 @@ def recipe(*, blind: float = 0.0, audit: float = 0.0, undo_s: float = 3.0, refer
         model="disc/1",
         reference=reference,
         trigger=FreeRunSettings(),
-        hold=HoldSettings(mode="divert", lane_capacity=20, undo_s=undo_s),
+        hold=HoldSettings(mode="divert", lane_capacity=lane_capacity, undo_s=undo_s),
         review=ReviewSettings(audit_fraction=audit, blind_fraction=blind),
         classes=tuple(
             DefectClass(name=n, title=t, severity=Severity.MAJOR, pass_below=0.3, fail_above=0.8) for n, t in CLASSES
@@ -72,11 +79,13 @@ class Scripted:
     preprocess = "none"
     model = ModelRef("disc", "1", "ab" * 32)
 
-    def __init__(self, plan: str, *, parts: int | None, pause_s: float, pictures: int = 12) -> None:
+    def __init__(
+        self, plan: str, *, parts: int | None, pause_s: float, pictures: int = 12, size: tuple[int, int] | None = None
+    ) -> None:
         self._plan = itertools.cycle(plan) if parts is None else iter((plan * (parts // len(plan) + 1))[:parts])
         self._pause_s = pause_s
         self._stock: dict[bool, list[tuple[BgrImage, Detections]]] = {
-            bad: _stock(bad, pictures) for bad in (True, False)
+            bad: [_resized(*it, size) for it in _stock(bad, pictures)] for bad in (True, False)
         }
         self._number = 0
         self._now: Detections | None = None
@@ -130,6 +139,20 @@ def _stock(bad: bool, pictures: int) -> list[tuple[BgrImage, Detections]]:
     return made
 
 
+def _resized(image: BgrImage, found: Detections, size: tuple[int, int] | None) -> tuple[BgrImage, Detections]:
+    """The part on a picture of ``size`` (width, height), its boxes with it."""
+    if size is None:
+        return image, found
+    sx, sy = size[0] / image.shape[1], size[1] / image.shape[0]
+    larger = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    larger = cv2.add(larger, np.random.default_rng(1).integers(0, 6, larger.shape, np.uint8))  # as a sensor's noise
+    boxes = tuple(
+        Detection(c.label, c.score, Box(c.box.x0 * sx, c.box.y0 * sy, c.box.x1 * sx, c.box.y1 * sy))
+        for c in found.candidates
+    )
+    return np.asarray(larger, np.uint8), Detections(boxes, found.scores)
+
+
 def _found(masks: dict[str, np.ndarray], spec: DiscSpec) -> Detections:
     candidates = []
     for name, mask in masks.items():
@@ -165,13 +188,16 @@ class Rehearsal:
         undo_s: float = 3.0,
         reference: str | None = None,
         pictures: int = 12,
+        size: tuple[int, int] | None = None,
+        lane_capacity: int = 20,
+        source: Scripted | None = None,
     ) -> None:
         clock = SystemClock()
-        self.recipe = recipe(blind=blind, audit=audit, undo_s=undo_s, reference=reference)
-        store = folder / "var"
-        self.ledger = Ledger(store / "ledger.db", clock=clock, durable=False)
-        images = ImageStore(store / "images", durable=False)
-        self.source = Scripted(plan, parts=parts, pause_s=pause_s, pictures=pictures)
+        self.recipe = recipe(blind=blind, audit=audit, undo_s=undo_s, reference=reference, lane_capacity=lane_capacity)
+        store = StoreSettings(folder=folder / "var")
+        self.ledger = Ledger(store.database, clock=clock, durable=False)
+        images = ImageStore(store.images, durable=False)
+        self.source = source or Scripted(plan, parts=parts, pause_s=pause_s, pictures=pictures, size=size)
         self.loop = InspectionLoop(
             source=self.source,
             trigger=make_trigger(self.recipe.trigger),
@@ -188,7 +214,7 @@ class Rehearsal:
                 "rehearsal", "no line", "test",
             ),
         )  # fmt: skip
-        self.door: ExchangeServer | None = ExchangeServer(self.loop, store)
+        self.door: ExchangeServer | None = ExchangeServer(self.loop, store.door)
         self.thread = threading.Thread(target=self.loop.run, kwargs={"until_settled": True}, name="rehearsal")
 
     def start(self, *, held: int = 0) -> Rehearsal:

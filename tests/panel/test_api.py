@@ -20,7 +20,9 @@ with warnings.catch_warnings():
 from station.panel.guard import MAX_BODY_BYTES
 from station.store import queries
 from station.store.database import open_writer
+from tests.builders import until
 from tests.panel.rehearsal import Rehearsal, config
+from tests.panel.serving import make_people, sign_in
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -29,36 +31,47 @@ Make = Callable[..., Rehearsal]
 
 
 class Browser:
-    """The panel as a page of its own calls it."""
+    """The panel as pages of its own call it, one signed-in person each."""
 
-    def __init__(self, client: TestClient) -> None:
-        self.http = client
+    def __init__(self, app: FastAPI, first: TestClient) -> None:
+        self._app = app
+        self._of = {"Mia": first}
+        self.http = first
+        sign_in(first, "Mia")
 
-    def post(self, path: str, **body: Any) -> tuple[int, dict[str, Any]]:
-        reply = self.http.post(path, json=body, headers={"origin": HOST})
+    def of(self, person: str) -> TestClient:
+        if person not in self._of:
+            # Without entering it: the application's threads run once, for the first.
+            self._of[person] = TestClient(self._app, base_url=HOST)
+            sign_in(self._of[person], person)
+        return self._of[person]
+
+    def post(self, path: str, person: str = "Mia", **body: Any) -> tuple[int, dict[str, Any]]:
+        reply = self.of(person).post(path, json=body, headers={"origin": HOST})
         return reply.status_code, reply.json()
 
     def claim(self, person: str = "Mia", skip: tuple[int, ...] = ()) -> dict[str, Any]:
-        status, said = self.post("/api/claim", person=person, skip=list(skip))
+        status, said = self.post("/api/claim", person, skip=list(skip))
         assert status == 200, said
         return said["review"]  # type: ignore[no-any-return]
 
-    def answer(self, review: int, answer: str, *, key: str, person: str = "Mia", **more: Any) -> Any:
+    def answer(self, review: int, answer: str | None, *, key: str, person: str = "Mia", **more: Any) -> Any:
         return self.post(
-            "/api/answer", key=key, review_id=review, answer=answer, person=person, seconds=1.5,
+            "/api/answer", person, key=key, review_id=review, answer=answer, seconds=1.5,
             shown={"verdict": "NOT_OK"}, **more,
         )  # fmt: skip
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> FastAPI:
+    make_people(tmp_path)
     return create_app(config(tmp_path), pages=False)
 
 
 @pytest.fixture
 def browser(app: FastAPI) -> Iterator[Browser]:
     with TestClient(app, base_url=HOST) as client:
-        yield Browser(client)
+        yield Browser(app, client)
 
 
 def test_a_part_is_claimed_answered_stored_and_taken_back(rehearse: Make, browser: Browser) -> None:
@@ -74,7 +87,7 @@ def test_a_part_is_claimed_answered_stored_and_taken_back(rehearse: Make, browse
     assert browser.answer(first["id"], "agree", key="key-000001") == (200, said), "the same key changes nothing"
     assert browser.claim(skip=(first["id"],))["id"] != first["id"]
 
-    status, back = browser.post("/api/undo", person="Mia", key="undo-00001")
+    status, back = browser.post("/api/undo", key="undo-00001")
     assert (status, back["review"]["id"]) == (200, first["id"])
     rows = stage.ledger.engine.connect().exec_driver_sql("SELECT answer, shown, undone_by FROM confirmation").all()
     assert rows == [("agree", '{"verdict":"NOT_OK"}', "Mia")]
@@ -89,14 +102,14 @@ def test_two_inspectors_get_different_parts_and_a_conflict_says_so(rehearse: Mak
     status, said = browser.answer(mine["id"], "false_alarm", key="key-000003", person="Tom")
     assert (status, said["code"]) == (409, "answered")
     assert "Mia" in said["words"]
-    assert browser.post("/api/renew", person="Tom", holding=[mine["id"], theirs["id"]])[1] == {"held": [theirs["id"]]}
+    assert browser.post("/api/renew", "Tom", holding=[mine["id"], theirs["id"]])[1] == {"held": [theirs["id"]]}
 
 
 def test_leaving_frees_the_parts(rehearse: Make, browser: Browser) -> None:
     rehearse("u", parts=1, held=1)
     assert browser.claim("Mia") is not None
     assert browser.claim("Tom") is None
-    assert browser.post("/api/leave", person="Mia")[0] == 200
+    assert browser.post("/api/leave")[0] == 200
     assert browser.claim("Tom") is not None
 
 
@@ -173,7 +186,7 @@ def test_an_empty_ledger_is_no_fault(browser: Browser, tmp_path: Path) -> None:
 )
 def test_only_this_panels_pages_may_change_anything(rehearse: Make, browser: Browser, headers: dict[str, str]) -> None:
     rehearse("r", parts=1, held=1)
-    reply = browser.http.post("/api/claim", json={"person": "Mia"}, headers=headers)
+    reply = browser.http.post("/api/claim", json={}, headers=headers)
     assert (reply.status_code, reply.json()["code"]) == (403, "foreign_origin")
     assert browser.http.get("/api/live").json()["queue"][0]["claimed_by"] is None
 
@@ -193,8 +206,9 @@ def test_large_and_malformed_bodies_are_refused(browser: Browser) -> None:
     assert browser.http.post("/api/claim", content=b"x" * (MAX_BODY_BYTES + 1), headers=head).status_code == 413
     chunks = (b"x" * 1024 for _ in range(MAX_BODY_BYTES // 1024 + 1))
     assert browser.http.post("/api/claim", content=chunks, headers=head).status_code == 413
-    assert browser.post("/api/claim", person="")[0] == 422
-    assert browser.post("/api/claim", person="Mia", role="chief")[0] == 422
+    assert browser.post("/api/claim", skip=["x"])[0] == 422
+    reply = browser.http.post("/api/claim", json={"person": "Tom"}, headers={"origin": HOST})
+    assert reply.status_code == 422, "who asks comes from the session alone"
     assert browser.answer(1, "sell", key="key-000001")[0] == 422
 
 
@@ -224,9 +238,87 @@ def test_the_panel_cannot_write_the_ledger(rehearse: Make, app: FastAPI, tmp_pat
     reading.close()
 
 
+def test_an_answer_is_of_the_person_who_is_signed_in(rehearse: Make, browser: Browser) -> None:
+    stage = rehearse("uu", parts=2, held=2, undo_s=60)
+    mine, theirs = browser.claim("Mia"), browser.claim("Tom")
+    browser.answer(mine["id"], "agree", key="key-000001", person="Mia")
+    browser.answer(theirs["id"], "agree", key="key-000002", person="Tom")
+    assert browser.post("/api/undo", "Tom", key="undo-00001")[1]["review"]["id"] == theirs["id"]
+    rows = stage.ledger.engine.connect().exec_driver_sql("SELECT key, person, undone_by FROM confirmation ORDER BY key")
+    assert rows.all() == [("key-000001", "Mia", None), ("key-000002", "Tom", "Tom")]
+
+
+def test_a_question_tells_everything_the_screen_shows(rehearse: Make, browser: Browser) -> None:
+    rehearse("r", parts=1, held=1)
+    part = browser.claim()
+    defects = [c["defect"] for c in part["candidates"] if c["defect"] is not None]
+    assert defects == list(range(len(defects)))
+    assert all((c["defect"] is None) == (c["relation"] in ("below", "unknown")) for c in part["candidates"])
+    assert part["record"] is None, "nobody has answered for this class yet"
+    boot = browser.http.get("/api/boot").json()
+    assert [c["name"] for c in boot["causes"]] == ["reflection", "dust", "mark", "model_error"]
+    assert (boot["escalate_s"], boot["language"]) == (60.0, "en")
+    assert len({c["key"] for c in boot["causes"]}) == 4
+
+
+def test_defects_are_judged_one_by_one_and_reasons_kept(rehearse: Make, browser: Browser) -> None:
+    stage = rehearse("r", parts=1, held=1, undo_s=60)
+    part = browser.claim()
+    defects = [c["defect"] for c in part["candidates"] if c["defect"] is not None]
+    judgements = [{"defect": d, "answer": "false_alarm", "cause": "dust"} for d in defects]
+    status, said = browser.answer(part["id"], None, key="key-000001", judgements=judgements[1:], note="wiped it")
+    assert (status, said["code"]) == (422, "invalid")
+    assert browser.answer(part["id"], None, key="key-000001", judgements=judgements, note="wiped it")[0] == 200
+    row = stage.ledger.engine.connect().exec_driver_sql("SELECT answer, cause, note FROM confirmation").one()
+    assert row == ("false_alarm", "dust", "wiped it")
+
+
+def test_the_machine_speaks_after_the_first_look_is_settled(rehearse: Make, browser: Browser) -> None:
+    stage = rehearse("r", parts=1, held=1, blind=1.0, undo_s=0.3)
+    part = browser.claim()
+    look = f"/api/first-look/{part['id']}"
+    assert browser.answer(part["id"], "false_alarm", key="key-000001")[0] == 200
+    assert browser.http.get(look).status_code == 404
+    until(lambda: browser.http.get(look).status_code == 200, "the first look was not settled")
+    said = browser.http.get(look).json()
+    assert said["said"] == {"answer": "false_alarm", "label": None}
+    row = stage.ledger.engine.connect().exec_driver_sql("SELECT evaluation, label FROM inspection").one()
+    assert (said["machine"]["evaluation"], said["machine"]["label"]) == tuple(row)
+    assert browser.of("Tom").get(look).status_code == 404, "only who looked is told"
+
+
+def test_heat_and_alignment_are_not_given_for_what_is_not_there(rehearse: Make, browser: Browser) -> None:
+    rehearse("r", parts=1, held=1, blind=1.0)
+    part = browser.claim()
+    assert browser.http.get(f"/heat/{part['id']}.png").status_code == 404
+    assert browser.http.get("/aligned/99.jpg").status_code == 404
+
+
+def test_another_language_falls_back_to_english_word_by_word(browser: Browser) -> None:
+    english = browser.http.get("/api/boot").json()
+    other = browser.http.get("/api/boot?lang=de").json()
+    assert set(other["strings"]) == set(english["strings"])
+    assert (other["language"], english["language"]) == ("de", "en")
+    assert browser.http.get("/api/boot?lang=../../x").json()["language"] == "en"
+
+
 def test_the_page_is_served_without_naming_any_other_host(tmp_path: Path) -> None:
+    make_people(tmp_path)
     with TestClient(create_app(config(tmp_path)), base_url=HOST) as client:
+        sign_in(client, "Mia")
         page = client.get("/")
     assert page.status_code == 200
     assert "/static/panel/panel.css" in page.text
     assert "default-src 'self'" in page.headers["content-security-policy"]
+
+
+def test_three_in_a_row_at_one_place_are_said_and_a_blind_one_is_not_betrayed(rehearse: Make, browser: Browser) -> None:
+    rehearse("r", parts=3, held=3, pictures=1)
+    said = browser.http.get("/api/live").json()["systematic"]
+    assert (said["count"], said["since_number"]) == (3, 1)
+    assert said["title"] in said["words"]
+
+
+def test_blind_parts_are_no_row(rehearse: Make, browser: Browser) -> None:
+    rehearse("r", parts=3, held=3, pictures=1, blind=1.0)
+    assert browser.http.get("/api/live").json()["systematic"] is None

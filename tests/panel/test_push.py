@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from station.core.errors import ReviewRefused
 from station.exchange import LoopAway, LoopState
 from station.panel import push as push_module
 from station.panel.push import Push
@@ -27,10 +28,13 @@ class Loop:
         self.age_s = 0.0
         self.away = False
         self.hangs = threading.Event()
+        self.garbles: Exception | None = None
 
     def state(self) -> LoopState:
         if self.away:
             raise LoopAway("gone")
+        if self.garbles is not None:
+            raise self.garbles
         while self.hangs.is_set():
             time.sleep(0.01)
         at = datetime.now(UTC) - timedelta(seconds=self.age_s)
@@ -71,6 +75,25 @@ def test_away_is_said_when_the_loop_is_gone_hangs_or_no_longer_turns(tmp_path: P
         until(lambda: push.loop["away"])
     finally:
         loop.hangs.clear()
+        push.stop()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "error", [ReviewRefused("invalid", "unknown request 'state'"), TypeError("words"), KeyError("at")]
+)
+def test_an_answer_nobody_understands_is_said_and_asking_goes_on(tmp_path: Path, error: Exception) -> None:
+    loop = Loop()
+    push = Push(Reading(config(tmp_path)), loop, dict)  # type: ignore[arg-type]
+    push.start()
+    try:
+        until(lambda: push.loop["state"] == "RUNNING")
+        loop.garbles = error
+        until(lambda: push.loop["away"])
+        assert "restart both" in push.loop["words"]
+        loop.garbles = None
+        until(lambda: not push.loop["away"])
+    finally:
         push.stop()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -97,11 +99,54 @@ def test_the_line_takes_each_command_once_and_remembers_across_lives(tmp_path: P
     assert read_journal(journal) == [(part, "HOLD"), (part, "RELEASE")]
 
 
-def test_an_unfinished_journal_line_does_not_count(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rest", [b"ST01-0000", b"ST01-000002 RELEA", b"\xff\xfe\x00"])
+def test_an_unfinished_journal_line_is_cut_at_the_next_start(tmp_path: Path, rest: bytes) -> None:
     journal = tmp_path / "line.journal"
-    journal.write_text("ST01-000001 RELEASE\nST01-0000")
+    journal.write_bytes(b"ST01-000001 RELEASE\n" + rest)
     assert read_journal(journal) == [("ST01-000001", "RELEASE")]
     line = SimulatedLine(journal)
+    assert journal.read_bytes() == b"ST01-000001 RELEASE\n"
     line.sort(PartId("ST01-000002"), Disposition.RELEASE)
     line.close()
-    assert read_journal(journal)[-1] == ("ST01-000002", "RELEASE")
+    assert read_journal(journal) == [("ST01-000001", "RELEASE"), ("ST01-000002", "RELEASE")]
+
+
+@pytest.mark.parametrize("cut_fails", [False, True])
+@pytest.mark.parametrize("half", [0, 1, 9, 18])
+def test_a_full_disk_leaves_no_half_line_in_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half: int, cut_fails: bool
+) -> None:
+    journal = tmp_path / "line.journal"
+    line = SimulatedLine(journal)
+    first, second, third = (PartId(f"ST01-{n:06d}") for n in (1, 2, 3))
+    line.sort(first, Disposition.HOLD)
+    with monkeypatch.context() as full:
+        real = os.write
+        full.setattr(os, "write", lambda file, data: real(file, data[:half]))
+        if cut_fails:
+            full.setattr(os, "ftruncate", _disk_error)
+        for _ in range(2):
+            with pytest.raises(LineFault, match="disk"):
+                line.sort(second, Disposition.RELEASE)
+        if not cut_fails:
+            assert journal.read_text() == "ST01-000001 HOLD\n"
+    line.sort(third, Disposition.RELEASE)
+    line.sort(second, Disposition.RELEASE)
+    line.sort(first, Disposition.RELEASE)
+    line.close()
+    told = [(first, "HOLD"), (third, "RELEASE"), (second, "RELEASE"), (first, "RELEASE")]
+    assert read_journal(journal) == told
+
+
+def _disk_error(*_: object) -> None:
+    raise OSError(errno.EIO, "disk error")
+
+
+def test_a_journal_that_holds_something_else_is_refused_by_line(tmp_path: Path) -> None:
+    journal = tmp_path / "line.journal"
+    for wrong in ("ST01-000002 REST01-000003 RELEASE\n", "ST01-000002\n", "ST01-000002 AWAY\n", "\n"):
+        journal.write_text("ST01-000001 RELEASE\n" + wrong)
+        with pytest.raises(LineFault, match=r"line 2 of .*line\.journal.*mend it"):
+            SimulatedLine(journal)
+    with pytest.raises(LineFault, match="cannot be read"):
+        SimulatedLine(tmp_path)

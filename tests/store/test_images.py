@@ -157,10 +157,9 @@ def test_the_budget_is_kept_and_nothing_is_written_beyond_it(tmp_path: Path) -> 
     with pytest.raises(DiskFull, match="image_budget_mb"):
         store.keep(images[2:])
     assert len(files(tmp_path)) == 2
-    assert store.over_budget_bytes == 0
     assert store.drop([images[0].sha256, "f" * 64]) == len(images[0].data)
     assert store.used_bytes == len(images[1].data)
-    assert ImageStore(tmp_path, budget_bytes=1).over_budget_bytes == len(images[1].data) - 1
+    store.keep(images[2:])
 
 
 def test_no_part_is_taken_below_the_free_disk_that_must_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,3 +210,45 @@ def test_a_picture_that_cannot_be_removed_is_a_fault_of_the_store(
     monkeypatch.setattr(Path, "unlink", fails(errno.EACCES))
     with pytest.raises(LedgerFault, match="could not be removed"):
         store.drop([image.sha256])
+    assert store.used_bytes == len(image.data)
+
+
+def test_pictures_removed_before_one_that_cannot_be_no_longer_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ImageStore(tmp_path)
+    images = [encode(picture(n)) for n in range(3)]
+    store.keep(images)
+    real = Path.unlink
+
+    def unlink(path: Path, *given: Any, **named: Any) -> None:
+        if images[1].sha256 in path.name:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        real(path, *given, **named)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(LedgerFault, match="could not be removed"):
+        store.drop([i.sha256 for i in images])
+    assert store.used_bytes == len(images[1].data) + len(images[2].data) == ImageStore(tmp_path).used_bytes
+
+
+def test_a_disk_that_fills_in_the_middle_keeps_the_pictures_before_whole_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ImageStore(tmp_path, durable=False)
+    images = [encode(picture(n)) for n in range(2)]
+    real = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if images[1].sha256 in target.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, target)
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "replace", replace)
+        with pytest.raises(DiskFull, match="the disk is full"):
+            store.keep(images)
+    assert files(tmp_path) == [f"{images[0].sha256}.jpg"]
+    assert store.used_bytes == len(images[0].data)
+    store.keep(images)
+    assert store.read_bytes(images[1].sha256) == images[1].data

@@ -18,7 +18,7 @@ from station.store.database import open_writer
 from station.store.migrations import MIGRATIONS, Migration, migrate
 from tests.builders import BAD, OK, UNCERTAIN, Bench, recipe
 
-TABLES = {"run", "inspection", "review", "confirmation", "command", "sample", "event", "dropped_image"}
+TABLES = {"known_part", "run", "inspection", "review", "confirmation", "command", "sample", "event", "dropped_image"}
 
 
 @pytest.fixture
@@ -172,8 +172,12 @@ def books(template: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+REVIEW = "INSERT INTO review (part_id, opened_at, reason, blind, moves, shown_as) VALUES "
 INSERT_COMMAND = "INSERT INTO command (part_id, disposition, confirmation_id, decided_at) VALUES "
-CONFIRMATION = "INSERT INTO confirmation (key, review_id, part_id, answer, person, answered_at, seconds, shown) VALUES "
+CONFIRMATION = (
+    "INSERT INTO confirmation "
+    "(judgements, key, review_id, part_id, answer, person, answered_at, seconds, shown, cause) VALUES ('[]', "
+)
 INSPECTION = "SELECT * FROM inspection"
 
 
@@ -210,18 +214,39 @@ INSPECTION = "SELECT * FROM inspection"
         ("UPDATE confirmation SET person = 'carla'", "never changed"),
         ("UPDATE confirmation SET undone_at = NULL WHERE id = 3", "stays undone"),
         ("UPDATE confirmation SET undone_at = 'now' WHERE id = 1", "not taken back"),
-        (CONFIRMATION + "('k', 1, 'ST01-000002', 'agree', 'carla', '', 1.0, '')", "UNIQUE"),
-        (CONFIRMATION + "('k', 2, 'ST01-000003', 'false_alarm', 'carla', '', 1.0, '')", "no open review of that part"),
-        (CONFIRMATION + "('k', 3, 'ST01-000005', 'false_alarm', 'carla', '', 1.0, '')", "no open review of that part"),
-        (CONFIRMATION + "('key-1', 3, 'ST01-000004', 'agree', 'carla', '', 1.0, '')", "UNIQUE"),
-        (CONFIRMATION + "('k', 3, 'ST01-000004', 'yes', 'carla', '', 1.0, '')", "confirmation_answer"),
-        (CONFIRMATION + "('k', 3, 'ST01-000004', 'agree', '', '', 1.0, '')", "confirmation_person"),
-        (CONFIRMATION + "('k', 3, 'ST01-000004', 'agree', 'carla', '', -1.0, '')", "confirmation_seconds"),
+        (CONFIRMATION + "'k', 1, 'ST01-000002', 'agree', 'carla', '', 1.0, '', NULL)", "UNIQUE"),
+        (
+            CONFIRMATION + "'k', 2, 'ST01-000003', 'false_alarm', 'carla', '', 1.0, '', NULL)",
+            "no open review of that part",
+        ),
+        (
+            CONFIRMATION + "'k', 3, 'ST01-000005', 'false_alarm', 'carla', '', 1.0, '', NULL)",
+            "no open review of that part",
+        ),
+        (CONFIRMATION + "'key-1', 3, 'ST01-000004', 'agree', 'carla', '', 1.0, '', NULL)", "UNIQUE"),
+        (CONFIRMATION + "'k', 3, 'ST01-000004', 'agree', 'carla', '', 1.0, '', 'dust')", "confirmation_cause"),
+        (CONFIRMATION + "'k', 3, 'ST01-000004', 'yes', 'carla', '', 1.0, '', NULL)", "confirmation_answer"),
+        (CONFIRMATION + "'k', 3, 'ST01-000004', 'agree', '', '', 1.0, '', NULL)", "confirmation_person"),
+        (CONFIRMATION + "'k', 3, 'ST01-000004', 'agree', 'carla', '', -1.0, '', NULL)", "confirmation_seconds"),
         ("DELETE FROM review", "never deleted"),
         ("UPDATE review SET blind = 1", "never changed"),
         ("UPDATE review SET settled_at = NULL", "settled once"),
-        ("INSERT INTO review (part_id, opened_at, reason, blind) VALUES ('ST01-000004', '', 'audit', 0)", "UNIQUE"),
-        ("INSERT INTO review (part_id, opened_at, reason, blind) VALUES ('ST01-000001', '', 'idle', 0)", "reason"),
+        (REVIEW + "('ST01-000004', '', 'audit', 0, 1, NULL)", "UNIQUE"),
+        (REVIEW + "('ST01-000001', '', 'idle', 0, 1, NULL)", "reason"),
+        (REVIEW + "('ST01-000001', '', 'audit', 0, 0, NULL)", "review_moves"),
+        (REVIEW + "('ST01-000001', '', 'correction', 0, 1, NULL)", "review_moves"),
+        (REVIEW + "('ST01-000001', '', 'challenge', 0, 0, NULL)", "review_shown_as"),
+        (REVIEW + "('ST01-000001', '', 'audit', 0, 1, 'ST01-000003')", "review_shown_as"),
+        ("UPDATE review SET moves = 0", "never changed"),
+        ("UPDATE review SET shown_as = 'ST01-000001'", "never changed"),
+        (
+            "INSERT INTO known_part (part_id, expected, noted_at, noted_by) VALUES ('ST01-000001', 'maybe', '', 'eva')",
+            "exp",
+        ),
+        (
+            "INSERT INTO known_part (part_id, expected, noted_at, noted_by) VALUES ('ST01-000001', 'ok', '', '')",
+            "noted_by",
+        ),
         ("DELETE FROM sample", "never deleted"),
         ("UPDATE sample SET label = 'ok'", "never changed"),
         ("UPDATE sample SET crop = x'00'", "never changed"),

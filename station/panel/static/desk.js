@@ -2,7 +2,8 @@
 //
 // The screen holds the part it shows and two more, claimed and decoded. An answer paints the next one at once and is
 // sent in the background, one after the other. Only what the loop has committed counts as stored; what could not be
-// stored comes back.
+// stored comes back, even after another sign-in.
+import { coloured } from "./heat.js";
 import { Failure, ask, canStore, state, uuid } from "./link.js";
 import { decode } from "./stage.js";
 
@@ -10,17 +11,23 @@ const AHEAD = 2;
 const RENEW_MS = 20000;
 const ABSENT_MS = 180000; // nobody touched the screen for so long: its parts may go to someone else
 const GONE = new Set(["answered", "taken", "settled", "same_person", "unknown"]);
+const UNKNOWN = new Set(["network", "loop_away"]); // nobody knows whether it was done
+const UNSENT = "station.unsent"; // parts whose answer was refused because the session had ended: {id: number}
 
 export class Desk {
-  /** `show()` is called when the part to show has changed; `notice(kind, key, values)` when there is something to say. */
-  constructor({ show, notice }) {
-    this.show = show;
-    this.notice = notice;
+  /**
+   * `show(why)`: the part to show has changed; `notice(kind, key, values)`: there is something to say;
+   * `stored(part, body)`: an answer is in the ledger; `mayClaim()`: whether this screen takes parts at all.
+   */
+  constructor({ show, notice, stored = () => {}, mayClaim = () => true }) {
+    Object.assign(this, { show, notice, onStored: stored, mayClaim });
     this.current = null;
     this.ready = [];
     this.flying = new Map(); // review id -> part whose answer is on its way
     this.stored = 0;
     this.done = new Set(); // review ids whose answer is stored
+    this.unsent = remembered();
+    this.undoKey = null; // of an undo whose reply was lost
     this.touchedAt = performance.now();
     this.chain = Promise.resolve();
     this.filling = null;
@@ -30,7 +37,7 @@ export class Desk {
   }
 
   get holding() {
-    return [this.current, ...this.ready].filter(Boolean).map((p) => p.id);
+    return [this.current, ...this.ready].filter((p) => p && !p.peeked).map((p) => p.id);
   }
 
   /** Somebody is there: what lapsed while nobody was is asked for again. */
@@ -53,13 +60,13 @@ export class Desk {
   }
 
   async #fill() {
-    while (this.again && state.person && canStore()) {
+    while (this.again && state.person && canStore() && this.mayClaim()) {
       this.again = false;
       while (this.ready.length < AHEAD || !this.current) {
         const epoch = this.epoch;
         let claimed;
         try {
-          claimed = (await ask("/api/claim", { person: state.person, skip: [...this.holding, ...this.flying.keys()] })).review;
+          claimed = (await ask("/api/claim", { skip: [...this.holding, ...this.flying.keys()] })).review;
         } catch {
           return; // the next change of ledger or loop asks again
         }
@@ -73,33 +80,54 @@ export class Desk {
 
   #take(part) {
     this.#load(part);
-    if (this.current) {
-      this.ready.push(part);
-    } else {
-      this.current = part;
-      this.show("new");
+    this.done.delete(part.id);
+    const owed = this.unsent.delete(part.id);
+    if (owed) {
+      part.back = { key: "notice.unsent" };
+      remember(this.unsent);
     }
+    if (this.current) this.ready.push(part);
+    else {
+      this.current = part;
+      this.show(owed ? "back" : "new");
+    }
+    if (owed) this.notice("failed", "notice.unsent", { number: part.number });
   }
 
   #load(part) {
     part.bitmap = null;
+    part.heatmap = null;
     part.picture = part.image ? "loading" : "none";
     part.decoded = decode(part.image).then(
       (bitmap) => { part.bitmap = bitmap; part.picture = bitmap ? "here" : "none"; },
       () => { part.picture = "failed"; },
     ).then(() => { if (part === this.current) this.show("picture"); });
+    if (!part.heat) return;
+    part.decoded.then(() => decode(part.heat)).then((grey) => {
+      part.heatmap = grey && coloured(grey);
+      if (part === this.current) this.show("heat");
+    }).catch(() => {}); // a part without heat is judged as well
   }
 
-  /** Takes the inspector's answer to the part shown. */
-  answer(answer, { label = null, xyxy = null, shown = {} } = {}) {
+  /** Looks at a part without claiming it: it can be seen, not answered. */
+  peek(part) {
+    part.peeked = true;
+    this.#load(part);
+    this.current = part;
+    this.show("peek");
+  }
+
+  /** Takes the inspector's answer to the part shown: {answer, label?, xyxy?, cause?, note?, judgements?}. */
+  answer(given, shown = {}) {
     const part = this.current;
-    if (!part) return;
-    const content = JSON.stringify([answer, label, xyxy]);
+    if (!part || part.peeked) return;
+    const content = JSON.stringify(given);
     // The same answer again after a failure keeps its key: were it stored after all, it is not stored twice.
     const key = part.sent?.content === content ? part.sent.key : uuid();
     part.sent = { content, key };
+    this.undoKey = null;
     const seconds = Math.max(0, (performance.now() - (part.paintedAt ?? performance.now())) / 1000);
-    const body = { key, review_id: part.id, answer, person: state.person, seconds: Math.round(seconds * 1000) / 1000, label, xyxy, shown };
+    const body = { key, review_id: part.id, ...given, seconds: Math.round(seconds * 1000) / 1000, shown };
     this.flying.set(part.id, part);
     this.current = this.ready.shift() ?? null;
     this.show("next");
@@ -113,27 +141,36 @@ export class Desk {
       await ask("/api/answer", body);
     } catch (failure) {
       this.flying.delete(part.id);
-      if (!(failure instanceof Failure)) throw failure;
-      if (GONE.has(failure.code)) {
-        const known = ["answered", "taken", "settled", "same_person"].includes(failure.code);
-        this.notice("conflict", known ? `notice.${failure.code}` : "notice.refused", { number: part.number, words: failure.message });
-        this.fill();
-        return;
-      }
-      const unknown = failure.code === "network" || failure.code === "loop_away";
-      this.#bringBack(part, unknown ? "notice.unknown" : "notice.returned", failure.message);
+      this.#failed(part, failure);
       return;
     }
     this.flying.delete(part.id);
     this.stored += 1;
     this.done.add(part.id);
-    this.notice("stored", "notice.stored", { number: part.number, answer: body.answer, label: body.label });
+    this.notice("stored", "notice.stored", { number: part.number, answer: body.answer ?? "judged", label: body.label, cause: body.cause });
+    this.onStored(part, body);
     this.fill();
+  }
+
+  #failed(part, failure) {
+    if (failure.code === "signed_out") {
+      this.unsent.set(part.id, part.number);
+      remember(this.unsent);
+      this.notice("failed", "notice.signedout", { number: part.number });
+    } else if (GONE.has(failure.code)) {
+      const said = failure.code === "unknown" ? "notice.refused" : `notice.${failure.code}`;
+      this.notice("conflict", said, { number: part.number, words: failure.message });
+      this.fill();
+    } else {
+      // Whatever went wrong, even a fault of this page: the part is not lost.
+      const unknown = !(failure instanceof Failure) || UNKNOWN.has(failure.code);
+      this.#bringBack(part, unknown ? "notice.unknown" : "notice.returned", failure.message);
+    }
   }
 
   #bringBack(part, key, words) {
     // Parts that failed earlier stand before those that failed later: the order of the belt.
-    const rest = [this.current, ...this.ready].filter(Boolean);
+    const rest = [this.current, ...this.ready].filter((p) => p && !p.peeked);
     const before = rest.filter((p) => p.back && p.number < part.number);
     const after = rest.filter((p) => !before.includes(p));
     part.back = { key, words };
@@ -146,13 +183,15 @@ export class Desk {
 
   /** Takes the last answer back, after those still on their way. */
   undo() {
-    const key = uuid();
     this.chain = this.chain.then(async () => {
+      // Asked again because the reply was lost: the same key, so that no second answer is taken back.
+      const key = this.undoKey ?? uuid();
       try {
-        const { review } = await ask("/api/undo", { person: state.person, key });
-        const rest = [this.current, ...this.ready].filter((p) => p && p.id !== review.id);
+        const { review } = await ask("/api/undo", { key });
+        this.undoKey = null;
         this.#load(review);
         await review.decoded;
+        const rest = [this.current, ...this.ready].filter((p) => p && p.id !== review.id && !p.peeked);
         this.done.delete(review.id);
         this.stored = Math.max(0, this.stored - 1);
         this.current = review;
@@ -160,8 +199,10 @@ export class Desk {
         this.show("undone");
         this.notice("undone", "notice.undone", { number: review.number });
       } catch (failure) {
-        const key = failure.code === "nothing_to_undo" ? "notice.nothing_to_undo" : "notice.refused";
-        this.notice("conflict", key, { words: failure.message });
+        const lost = !(failure instanceof Failure) || UNKNOWN.has(failure.code);
+        this.undoKey = lost ? key : null;
+        const said = failure.code === "nothing_to_undo" ? "notice.nothing_to_undo" : lost ? "notice.undolost" : "notice.refused";
+        this.notice(lost ? "failed" : "conflict", said, { words: failure.message });
       }
     });
   }
@@ -172,7 +213,7 @@ export class Desk {
     if (!holding.length || !state.person || !canStore()) return;
     let held;
     try {
-      held = new Set((await ask("/api/renew", { person: state.person, holding })).held);
+      held = new Set((await ask("/api/renew", { holding })).held);
     } catch {
       return;
     }
@@ -188,12 +229,26 @@ export class Desk {
     }
   }
 
-  /** Another person sits down: what this one held is free again. */
-  async leave(person) {
+  /** Nobody may answer here any more: what is shown goes away; its lease lapses or ended with the session. */
+  free() {
     this.epoch += 1;
+    this.undoKey = null;
     this.current = null;
     this.ready = [];
     this.show("next");
-    if (person) await ask("/api/leave", { person }).catch(() => {});
   }
+}
+
+function remembered() {
+  try {
+    return new Map(JSON.parse(sessionStorage.getItem(UNSENT) ?? "[]"));
+  } catch {
+    return new Map();
+  }
+}
+
+function remember(unsent) {
+  try {
+    sessionStorage.setItem(UNSENT, JSON.stringify([...unsent]));
+  } catch { /* private window: kept until the page closes */ }
 }

@@ -1,24 +1,24 @@
 // How is each block of the review screen drawn? Pure: a part in, HTML out. A blind part brings no opinion to draw.
 import { STATE_ICON, icon } from "./icons.js";
-import { canStore, now, safe, sentence, state, text } from "./link.js";
+import { canStore, safe, state, text } from "./link.js";
+import { ageOf, causeOf, reasonOf, recordOf, score as figure, titleOf } from "./words.js";
+
+export { ageOf, titleOf };
 
 const HELD_ICON = { uncertain: "question", rejected: "cross", undefined: "warn", second_person: "persons" };
 
-/** The class's title, as people read it. */
-export function titleOf(name) {
-  return state.boot.classes.find((c) => c.name === name)?.title ?? name ?? "";
-}
+const drawn = new WeakMap();
 
-/** How long ago, in words as short as a clock. */
-export function ageOf(moment) {
-  const s = Math.max(0, Math.floor((now() - Date.parse(moment)) / 1000));
-  if (s < 3600) return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
-  return s < 86400 ? `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min` : `${Math.floor(s / 86400)} d`;
+/** Draws HTML into a block only where it differs: a button redrawn under a pressing finger would not be pressed. */
+export function put(box, html) {
+  if (drawn.get(box) === html) return;
+  drawn.set(box, html);
+  box.innerHTML = html;
 }
 
 /** Why the part is held: sign and word. */
 export function heldFace(part) {
-  const kind = part.blind ? "blind" : part.why;
+  const kind = part.blind ? "blind" : HELD_ICON[part.why] ? part.why : "waiting";
   const sign = part.blind ? "eye" : HELD_ICON[kind] ?? "pause";
   return { kind, html: `${icon(sign)}<span>${safe(text(`held.${kind}`))}</span>` };
 }
@@ -27,22 +27,27 @@ export function heldFace(part) {
 export function noPictureFace(part) {
   if (part.picture === "loading") return `<h2>${safe(text("stage.loading"))}</h2>`;
   const words = text(part.picture === "failed" ? "stage.failed" : "stage.none");
-  const reason = part.blind ? "" : `<p class="st-why">${safe(sentence(part.reason))}</p>`;
+  const reason = part.blind ? "" : `<p class="st-why">${safe(reasonOf(part))}</p>`;
   return `${icon("warn")}<h2>${safe(words)}</h2>${reason}<p>${safe(text("stage.none.words"))}</p>`;
 }
 
-/** Class and score against both limits. */
-export function verdictFace(part) {
+/** Class and score against both limits, and how the model did on this class before. With a judge: of its defect. */
+export function verdictFace(part, judge = null) {
   if (!part) return "";
   if (part.blind) return `<h2 class="st-blind">${safe(text("blind.title"))}</h2><p>${safe(text("blind.words"))}</p>`;
-  if (part.score === null || part.label === null || part.pass_below === null) {
-    return `<div class="st-head"><h2>${safe(text(`held.${part.why}`))}</h2><b class="st-score">–</b></div><p>${safe(sentence(part.reason))}</p>`;
+  const about = judge?.defect ? ofDefect(judge) : part;
+  const limits = about.pass_below !== null && about.pass_below !== undefined;
+  const record = recordOf(part.record?.label === about.label ? part.record : null);
+  const known = record ? `<p class="st-record">${safe(record)}</p>` : "";
+  if (typeof about.score !== "number" || !about.label || !limits) {
+    return `<div class="st-head"><h2>${safe(heldWord(part))}</h2><b class="st-score">–</b></div><p>${safe(reasonOf(part))}</p>`;
   }
-  const { score, pass_below: pass, fail_above: fail } = part;
+  const { score, pass_below: pass, fail_above: fail } = about;
   const where = score > fail ? "above" : score >= pass ? "between" : "below";
-  const values = { title: titleOf(part.label), score: score.toFixed(2), pass: pass.toFixed(2), fail: fail.toFixed(2) };
+  const values = { title: titleOf(about.label), score: figure(score), pass: figure(pass), fail: figure(fail) };
+  const place = judge?.defect ? `<span class="st-which">${judge.selected + 1}/${judge.defects.length}</span>` : "";
   return `
-    <div class="st-head"><h2>${safe(values.title)}</h2><b class="st-score" data-where="${where}">${values.score}</b></div>
+    <div class="st-head"><h2>${place}${safe(values.title)}</h2><b class="st-score" data-where="${where}">${values.score}</b></div>
     <div class="st-bar" role="img" aria-label="${safe(text("verdict.bar", values))}">
       <i class="st-zone" data-where="below" style="left:0;width:${pass * 100}%"></i>
       <i class="st-zone" data-where="between" style="left:${pass * 100}%;width:${(fail - pass) * 100}%"></i>
@@ -51,18 +56,34 @@ export function verdictFace(part) {
       <i class="st-mark" style="left:${pass * 100}%"></i><i class="st-mark" style="left:${fail * 100}%"></i>
       <i class="st-needle" data-where="${where}" style="left:${score * 100}%"></i>
     </div>
-    <p class="st-limits"><span style="left:${pass * 100}%">${values.pass}</span><span style="left:${fail * 100}%">${values.fail}</span></p>`;
+    <p class="st-limits"><span style="left:${pass * 100}%">${values.pass}</span><span style="left:${fail * 100}%">${values.fail}</span></p>${known}`;
+}
+
+function heldWord(part) {
+  return text(`held.${heldFace(part).kind}`);
+}
+
+function ofDefect(judge) {
+  const { label, score } = judge.defect;
+  const limits = state.boot.classes.find((c) => c.name === label);
+  return { label, score, pass_below: limits?.pass_below, fail_above: limits?.fail_above };
 }
 
 /** One button per class, the proposed one marked. */
-export function classesFace(part, enabled) {
+export function classesFace(part, enabled, judge = null) {
+  const proposed = part && !part.blind ? judge?.defect?.label ?? part.proposed : null;
   return state.boot.classes.map((c) => {
     const score = part && !part.blind ? part.scores?.[c.name] : undefined;
-    const mine = part && !part.blind && part.proposed === c.name;
-    const number = score === undefined ? "" : `<small>${score.toFixed(2)}</small>`;
-    return `<button type="button" data-class="${safe(c.name)}" data-proposed="${mine ? "yes" : ""}" ${enabled ? "" : "disabled"}>
-      ${c.key ? `<kbd>${c.key}</kbd>` : ""}<span>${safe(c.title)}</span>${number}</button>`;
+    const number = score === undefined ? "" : `<small>${figure(score)}</small>`;
+    return `<button type="button" data-class="${safe(c.name)}" data-proposed="${proposed === c.name ? "yes" : ""}" ${enabled ? "" : "disabled"}>
+      ${c.key ? `<kbd>${safe(c.key)}</kbd>` : ""}<span>${safe(titleOf(c.name))}</span>${number}</button>`;
   }).join("");
+}
+
+/** One button per reason for a false alarm. */
+export function causesFace(enabled) {
+  return (state.boot.causes ?? []).map((c) =>
+    `<button type="button" data-cause="${safe(c.name)}" ${enabled ? "" : "disabled"}><b>${safe(causeOf(c.name))}</b>${c.key ? `<kbd>${safe(c.key.toUpperCase())}</kbd>` : ""}</button>`).join("");
 }
 
 /** The strip of waiting parts, the one shown first. */
@@ -88,4 +109,19 @@ export function idleFace(shown, busy) {
   else if (shown === "RUNNING") sign = "ok";
   if (title !== "idle.title") words = text(`${title}.words`, { n: state.change?.waiting ?? 0 });
   return { kind, html: `${icon(sign)}<h1>${safe(text(title))}</h1><p>${safe(words)}</p>` };
+}
+
+/** After a first look: what the person said and what the machine had said. */
+export function lookFace(number, said, machine) {
+  const person = said.answer === "false_alarm" || said.answer === "agree" ? text(`look.${said.answer}`)
+    : said.label ? titleOf(said.label) : text(`look.${said.answer}`);
+  const stopped = machine.evaluation !== "OK";
+  const found = machine.label && typeof machine.score === "number" ? ` ${titleOf(machine.label)} ${figure(machine.score)}` : "";
+  const opinion = stopped ? found.trim() || text(`verdict.${machine.evaluation}`) : text("look.good");
+  const defect = said.answer === "other_class" || said.answer === "missed_defect" || said.answer === "agree";
+  const same = defect ? machine.evaluation === "NOT_OK" || machine.evaluation === "NOT_DECIDABLE" : !stopped;
+  const undecided = !defect && said.answer !== "false_alarm" || machine.evaluation === "UNDEFINED";
+  const kind = undecided ? "open" : same ? "same" : "differs";
+  const words = text("look.words", { number, person, machine: opinion });
+  return { kind, html: `${icon({ same: "ok", differs: "swap", open: "eye" }[kind])}<div><b>${safe(text(`look.${kind}`))}</b><span>${safe(words)}</span></div>` };
 }

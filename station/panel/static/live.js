@@ -1,128 +1,151 @@
-// What does the station do right now? The live screen: last part, faults, counts, cycle time, the last parts.
-import { titleOf } from "./faces.js";
-import { VERDICT_ICON, icon } from "./icons.js";
-import { label, now, on, safe, sentence, shownState, start, state, text } from "./link.js";
-import { Stage, decode } from "./stage.js";
+// What does the station do right now? The camera, state and faults, the shift in figures, the last parts.
+import { Camera } from "./camera.js";
+import { STATE_ICON, VERDICT_ICON, icon } from "./icons.js";
+import { ask, label, now, on, safe, sentence, shownState, start, state, text } from "./link.js";
+import { whole } from "./past.js";
+import { reasonOf } from "./words.js";
 
-const STAGES_SHOWN = ["detect", "commit", "image", "line"];
+const STAGES_SHOWN = ["detect", "image", "commit", "line"];
+const FIGURES_MS = 5000;
 
 export async function mount(element) {
   await start();
-  label(element);
   const root = element.querySelector("#st-live");
-  root.dataset.ready = "yes";
-  const room = element.querySelector("#st-live-stage");
-  const at = (name) => room.querySelector(`.st-${name}`);
-  const stage = new Stage(room.querySelector("canvas"), room.querySelector("svg"), { titleOf });
-  let shownId = null;
-  let loading = 0;
+  const at = (id) => element.querySelector(`#${id}`);
+  const camera = new Camera({ canvas: root.querySelector("canvas"), stamp: at("lv-stamp"), none: at("lv-nocam") });
+  let figures = { rate: null, checks: null };
+  let seen = false;
 
-  const visible = () => root.getClientRects().length > 0;
+  const visible = () => seen && !document.hidden;
+  const known = () => !["AWAY", "LOST", "CONNECTING"].includes(shownState());
 
-  async function paintLast() {
-    const part = state.change?.recent?.[0] ?? null;
-    at("idle").hidden = Boolean(part);
-    for (const name of ["held", "age", "reason"]) at(name).hidden = !part;
-    if (!part) {
-      at("idle").innerHTML = `${icon("ring")}<h1>${safe(text("live.none"))}</h1><p>${safe(text("live.none.words"))}</p>`;
-      at("nopic").hidden = true;
-      stage.show(null, []);
-      shownId = null;
-      return;
-    }
-    paintPartWords(part);
-    const id = `${part.part_id}/${part.hidden}/${part.disposition}`;
-    if (id === shownId) return;
-    shownId = id;
-    const turn = ++loading;
-    const bitmap = await decode(part.image).catch(() => null);
-    if (turn !== loading) return;
-    stage.show(bitmap, part.candidates ?? []);
-    at("nopic").hidden = bitmap !== null;
-    if (!bitmap) at("nopic").innerHTML = `${icon("warn")}<h2>${safe(text("stage.none"))}</h2>`;
+  /** Replaces what stands in a box only where it differs: nothing flickers, nothing loads twice. */
+  function put(id, html) {
+    const box = at(id);
+    if (box.made !== html) { box.made = html; box.innerHTML = html; }
   }
 
-  function paintPartWords(part) {
-    const kind = part.hidden ? "hidden" : part.evaluation;
-    at("held").dataset.kind = kind;
-    at("held").innerHTML = `${icon(VERDICT_ICON[kind])}<span>${safe(text(`verdict.${kind}`))}</span>`;
-    at("age").textContent = `#${part.number} · ${text(`disposition.${part.disposition}`)}`;
-    at("reason").textContent = part.hidden ? text("live.hidden") : sentence(part.reason);
+  function paintState() {
+    const shown = shownState();
+    at("lv-state").dataset.state = shown;
+    put("lv-state", `${icon(STATE_ICON[shown])}<div><b>${safe(text(`state.${shown}`))}</b><span>${safe(known() ? text(`hint.${shown}`) : sentence(state.loop?.words) || text("live.unknownfaults"))}</span></div>`);
+    root.dataset.stale = known() ? "" : "yes";
   }
 
   function paintFaults() {
-    const shown = shownState();
-    const known = shown !== "AWAY" && shown !== "LOST" && shown !== "CONNECTING";
-    const faults = known ? state.loop.faults : [];
-    let inner;
-    if (!known) inner = row("plug", text(`state.${shown}`), shown === "AWAY" ? sentence(state.loop?.words) : text("live.unknownfaults"), "", "bad");
-    else if (!faults.length) inner = row("ok", text("live.nofaults"), text("live.nofaults.words"), "", "good");
-    else inner = faults.map((f) => row("warn", text(`fault.${f.kind}`), sentence(f.words), since(f.since), "bad")).join("");
-    const box = element.querySelector("#st-faults");
-    const made = `<ul aria-label="${safe(text("live.faults"))}">${inner}</ul>`;
-    if (box.dataset.made !== made) { box.dataset.made = made; box.innerHTML = made; }
+    const faults = known() ? state.loop?.faults ?? [] : null;
+    const row = (sign, head, words, since, tone) => `<li data-tone="${tone}">${icon(sign)}<div><b>${safe(head)}</b>${since ? `<time>${safe(text("live.since", { age: since }))}</time>` : ""}<p>${safe(words)}</p></div></li>`;
+    const rows = faults === null ? row("plug", text("live.faults"), text("live.unknownfaults"), "", "warn")
+      : faults.length ? faults.map((f) => row("warn", text(`fault.${f.kind}`), sentence(f.words), ageOf(f.since), "bad")).join("")
+      : row("ok", text("live.nofaults"), text("live.nofaults.words"), "", "good");
+    put("st-faults", `<ul aria-label="${safe(text("live.faults"))}">${rows}</ul>`);
   }
 
-  const row = (sign, head, words, age, tone) =>
-    `<li data-tone="${tone}">${icon(sign)}<div><b>${safe(head)}</b>${age ? `<time>${safe(age)}</time>` : ""}<p>${safe(words)}</p></div></li>`;
+  function paintLast() {
+    const part = state.change?.recent?.[0];
+    if (!part) return put("lv-last", `<div class="lv-nothing">${icon("ring")}<b>${safe(text("live.none"))}</b><p>${safe(text("live.none.words"))}</p></div>`);
+    const kind = part.hidden ? "hidden" : part.evaluation;
+    const picture = part.image ? `<img src="${part.image}" alt="" decoding="async">` : icon("warn");
+    put("lv-last", `<h3>${safe(text("live.last"))} <b>#${part.number}</b></h3><div class="lv-lastpart" data-kind="${kind}"><div class="lv-thumb">${picture}</div>
+      <div><p class="lv-verdict">${icon(VERDICT_ICON[kind])}<b>${safe(text(`verdict.${kind}`))}</b></p><p>${safe(text(`disposition.${part.disposition}`))}</p><p class="lv-why">${safe(part.hidden ? text("live.hidden") : reasonOf(part))}</p></div></div>`);
+  }
 
-  function paintCounts() {
+  function paintTiles() {
     const c = state.change?.counts;
-    const box = element.querySelector("#st-counts");
-    if (!c) { box.innerHTML = ""; return; }
-    const cell = (name, n, tone = "", sign = "") => `<div data-tone="${n ? tone : ""}"><dt>${safe(text(`count.${name}`))}</dt><dd>${n}${sign ? icon(sign) : ""}</dd></div>`;
-    const rate = (name, n, all) => `<div class="st-rate"><dt>${safe(text(`rate.${name}`))}</dt><dd>${all ? `${(100 * n / all).toFixed(1)} %` : "–"}</dd><small>${safe(text(`rate.${name}.of`, { n, all }))}</small></div>`;
+    if (!c) return put("st-counts", "");
+    const tile = (name, value, of, tone = "", sign = "") => `<div class="lv-tile" data-tile="${name}" data-tone="${tone}"><dt>${safe(text(`live.tile.${name}`))}</dt><dd class="lv-value">${value}${sign ? icon(sign) : ""}</dd><dd><small>${safe(of)}</small></dd></div>`;
+    const share = (n, all) => (all ? `${(100 * n / all).toFixed(1).replace(".", text("number.point"))}<i>%</i>` : "–");
     const judged = c.parts - c.hidden; // parts under a first look have no verdict yet
-    const since = new Date(Date.parse(state.change.since)).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
-    box.innerHTML = `<h3>${safe(text("live.today"))} <small>${safe(since)} –</small></h3><dl>
-      ${cell("parts", c.parts)}${cell("passed", c.passed, "good", "ok")}${cell("rejected", c.rejected, "bad", "cross")}${cell("uncertain", c.uncertain, "warn", "question")}
-      ${cell("undefined", c.undefined, "warn", "warn")}${cell("held", c.held, "warn", "pause")}${cell("waiting", c.waiting, "warn", "tray")}${cell("labels", c.labels)}
-      </dl><dl class="st-rates">${rate("yield", c.passed, judged)}${rate("overkill", c.overkill, judged)}${rate("stopped", judged - c.passed, judged)}</dl>`;
+    const of = (name, n, all) => text(`live.tile.${name}.of`, { n: whole(n), all: whole(all) });
+    const since = new Date(Date.parse(state.change.since)).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hour12: false });
+    const { rate } = figures, capacity = state.boot.capacity;
+    const full = capacity && c.held >= capacity;
+    const queue = capacity ? text("live.tile.queue.of", { held: whole(c.held), capacity }) : text("live.tile.queue.held", { held: whole(c.held) });
+    put("st-counts", `<dl>${tile("parts", whole(c.parts), text("live.tile.parts.of", { since }))}${tile("yield", share(c.passed, judged), of("yield", c.passed, judged))}
+      ${tile("overkill", share(c.overkill, judged), of("overkill", c.overkill, judged))}${tile("load", share(judged - c.passed, judged), of("load", judged - c.passed, judged))}
+      ${tile("rate", rate ? `${(rate.parts / rate.minutes).toFixed(rate.parts < 100 * rate.minutes ? 1 : 0).replace(".", text("number.point"))}<i>${safe(text("live.tile.rate.unit"))}</i>` : "–", rate ? text("live.tile.rate.of", { n: whole(rate.parts), minutes: rate.minutes }) : "")}
+      ${tile("queue", whole(c.waiting), queue, full ? "bad" : c.waiting ? "warn" : "good", full ? "warn" : c.waiting ? "tray" : "ok")}</dl>`);
   }
 
   function paintCycle() {
-    const times = state.loop?.stage_ms ?? {};
-    const total = times.trigger_to_line;
-    const ms = (v) => (v >= 100 ? v.toFixed(0) : v.toFixed(1));
-    const box = element.querySelector("#st-cycle");
+    const times = state.loop?.stage_ms ?? {}, total = times.trigger_to_line;
+    const ms = (v) => (v >= 100 ? v.toFixed(0) : v.toFixed(1)).replace(".", text("number.point"));
     const head = `<h3>${safe(text("live.cycle"))} <small>ms</small></h3>`;
-    if (!total) { box.innerHTML = `${head}<p class="st-muted">${safe(text("live.nocycle"))}</p>`; return; }
-    const most = Math.max(...STAGES_SHOWN.map((s) => times[s]?.p99 ?? 0), 1e-3);
-    const rows = STAGES_SHOWN.filter((s) => times[s]).map((s) =>
-      `<tr><th scope="row">${safe(s)}</th><td class="st-meter"><i style="width:${100 * times[s].p99 / most}%"></i><b style="width:${100 * times[s].median / most}%"></b></td><td>${ms(times[s].median)}</td><td>${ms(times[s].p99)}</td></tr>`);
-    box.innerHTML = `${head}<table><thead><tr><th></th><td></td><th scope="col">${safe(text("live.median"))}</th><th scope="col">${safe(text("live.p99"))}</th></tr></thead>
-      <tbody><tr class="st-total"><th scope="row" colspan="2">${safe(text("live.total"))}</th><td>${ms(total.median)}</td><td>${ms(total.p99)}</td></tr>${rows.join("")}</tbody></table>
-      ${state.loop.dropped_frames ? `<p class="st-dropped">${safe(text("live.dropped", { n: state.loop.dropped_frames }))}</p>` : ""}`;
+    if (!total) return put("st-cycle", `${head}<p>${safe(text("live.nocycle"))}</p>`);
+    const row = (name, t, kind = "") => `<tr ${kind}><th scope="row">${safe(name)}</th><td>${ms(t.median)}</td><td>${ms(t.p99)}</td></tr>`;
+    const dropped = state.loop.dropped_frames;
+    put("st-cycle", `${head}<table><thead><tr><th></th><th scope="col">${safe(text("live.median"))}</th><th scope="col">${safe(text("live.p99"))}</th></tr></thead><tbody>${row(text("live.total"), total, 'class="lv-total"')}
+      ${STAGES_SHOWN.filter((s) => times[s]).map((s) => row(text(`live.stage.${s}`), times[s])).join("")}</tbody></table>${dropped ? `<p class="lv-dropped">${icon("warn")}${safe(text("live.dropped", { n: whole(dropped) }))}</p>` : ""}`);
+  }
+
+  function paintChecks() {
+    const { checks } = figures;
+    at("lv-checks").hidden = !checks;
+    if (!checks) return;
+    const row = (name, [all, n], missed) => `<tr data-tone="${!all ? "" : missed ? "bad" : "good"}"><th scope="row">${safe(text(`live.checks.${name}`))}</th><td>${all ? `${icon(missed ? "cross" : "ok")}${safe(text("live.checks.of", { n: whole(n), all: whole(all) }))}` : safe(text("live.checks.none"))}</td></tr>`;
+    const [audits, escapes] = checks.audits, [defects, found] = checks.defects, [good, right] = checks.good;
+    put("lv-checks", `<h3>${safe(text("live.checks"))} <small>${safe(text("live.checks.days", { days: checks.days }))}</small></h3><table>${row("defects", [defects, found], found < defects)}${row("good", [good, right], right < good)}${row("audits", [audits, audits - escapes], escapes > 0)}</table>`);
   }
 
   function paintRecent() {
-    const parts = state.change?.recent ?? [];
-    element.querySelector("#st-recent").innerHTML = `<ol aria-label="${safe(text("live.strip", { n: parts.length }))}">${parts.map((p) => {
-      const kind = p.hidden ? "hidden" : p.evaluation;
-      const picture = p.image ? `<img src="${p.image}" alt="" loading="lazy" decoding="async">` : "";
-      return `<li data-kind="${kind}"><div>${picture}<span title="${safe(text(`verdict.${kind}`))}">${icon(VERDICT_ICON[kind])}</span></div><b>#${p.number}</b><small>${safe(text(`verdict.${kind}`))}</small></li>`;
-    }).join("")}</ol>`;
+    const parts = state.change?.recent ?? [], list = root.querySelector("#st-recent ol");
+    list.setAttribute("aria-label", text("live.strip", { n: parts.length }));
+    const before = new Map([...list.children].map((li) => [li.dataset.part, li]));
+    list.replaceChildren(...parts.map((p) => {
+      const kind = p.hidden ? "hidden" : p.evaluation, key = `${kind}/${p.image}/${document.documentElement.lang}`;
+      const had = before.get(p.part_id);
+      if (had?.key === key) return had;
+      const li = document.createElement("li");
+      li.key = key;
+      Object.assign(li.dataset, { part: p.part_id, kind });
+      const picture = p.image ? `<img src="${p.image}" alt="" decoding="async">` : icon("warn");
+      li.innerHTML = `<div>${picture}<span>${icon(VERDICT_ICON[kind])}</span></div><b>#${p.number}</b><small>${safe(text(`verdict.${kind}`))}</small>`;
+      return li;
+    }));
   }
 
-  function since(moment) {
+  async function askFigures() {
+    if (!visible()) return;
+    figures = await ask("/api/figures").catch(() => ({ rate: null, checks: null }));
+    paintTiles();
+    paintChecks();
+  }
+
+  function ageOf(moment) {
     const s = Math.max(0, Math.floor((now() - Date.parse(moment)) / 1000));
     return s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
   }
 
+  function paintStation() {
+    if (!visible()) return;
+    paintState();
+    paintFaults();
+    paintCycle();
+  }
+
   function paint() {
     if (!visible()) return;
-    root.dataset.stale = ["AWAY", "LOST"].includes(shownState()) ? "yes" : "";
+    paintStation();
     paintLast();
-    paintFaults();
-    paintCounts();
-    paintCycle();
+    paintTiles();
+    paintChecks();
     paintRecent();
   }
 
+  function look() {
+    const before = root.dataset.seen === "yes", here = visible();
+    root.dataset.seen = here ? "yes" : "";
+    camera.run(here);
+    if (here && !before) { paint(); askFigures(); }
+  }
+
+  label(element);
   on("change", paint);
   on("link", paint);
-  on("boot", paint);
-  on("loop", () => { if (visible()) { root.dataset.stale = ["AWAY", "LOST"].includes(shownState()) ? "yes" : ""; paintFaults(); paintCycle(); } });
-  new ResizeObserver(paint).observe(root);
-  paint();
+  on("boot", () => { label(element); paint(); });
+  on("loop", paintStation);
+  new IntersectionObserver((entries) => { seen = entries.at(-1).isIntersecting; look(); }).observe(root);
+  document.addEventListener("visibilitychange", look);
+  setInterval(askFigures, FIGURES_MS);
+  root.dataset.ready = "yes";
 }

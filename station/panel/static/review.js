@@ -1,34 +1,62 @@
 // What does the inspector see and press? The review screen.
+import { Alarm } from "./alarm.js";
+import { Closer } from "./closer.js";
 import { Desk } from "./desk.js";
-import { ageOf, classesFace, heldFace, idleFace, noPictureFace, queueFace, titleOf, verdictFace } from "./faces.js";
+import { causesFace, classesFace, heldFace, idleFace, noPictureFace, put, queueFace, verdictFace } from "./faces.js";
+import { Help } from "./help.js";
 import { icon } from "./icons.js";
-import { canStore, label, on, safe, sentence, setPerson, shownState, start, state, tell, text } from "./link.js";
-import { Loupe, Stage, decode } from "./stage.js";
+import { Judge } from "./judge.js";
+import { listen } from "./keys.js";
+import { ask, canStore, label, on, safe, shownState, start, state, tell, text } from "./link.js";
+import { FirstLook } from "./look.js";
+import { Note } from "./note.js";
+import { Notices } from "./notices.js";
+import { Stage } from "./stage.js";
+import { Tools } from "./tools.js";
+import { reasonOf, titleOf } from "./words.js";
 
 const HOLD_KEYS_MS = 700; // after a part came back or was taken back: a key meant for another part must not hit it
 const MIN_SIGHT_MS = 200; // nobody judges a part faster: a key that bounces must not answer the next one
-const NOTICE_MS = { stored: 2500, undone: 4000, conflict: 7000, failed: 12000, busy: 0, hint: 3000 };
-const ANSWER_KEYS = { Enter: "agree", f: "false_alarm", d: "draw", u: "unsure", r: "rework", z: "undo", Backspace: "undo" };
+const NOBODY = new Judge(null);
 
 export async function mount(element) {
   await start();
   label(element);
   const at = (id) => element.querySelector(`#st-${id}`);
-  const stage = new Stage(at("canvas"), at("boxes"), { titleOf, onPoint: lookAt });
-  const loupe = new Loupe(at("crop-this"), at("crop-good"));
+  const phone = matchMedia("(max-width: 599px)"); // too small to judge on: it looks and answers nothing
+  const stage = new Stage(at("canvas"), at("boxes"), { titleOf, onPoint: (point) => closer.look(point), onTap: tapped, onDouble: doubled, zoomable: true });
+  const closer = new Closer(at, () => desk?.current ?? null);
+  const alarm = new Alarm({ age: at("age"), banner: at("systematic") });
+  const look = new FirstLook(at("look"));
+  const help = new Help(at("help"));
+  const note = new Note(at("note"), at("noted"));
+  const notices = new Notices(at("notice"));
+  const tools = new Tools(at("tools"), { stage, help, writeNote: () => { if (mayAnswer(desk.current) && !drawMode) note.open(); } });
+  let desk = null;
   let drawMode = null; // null, "drag" or "class"
   let deaf = 0; // keys are not heard before this moment
   let seen = { id: null, at: 0 }; // the part shown, and since when
-  let noticeTimer = 0;
+  let selectedAt = -Infinity;
+  let shaped = false;
   at("review").dataset.ready = "yes";
-  const desk = new Desk({ show, notice });
+  desk = new Desk({
+    show, notice, mayClaim: () => !phone.matches,
+    stored: (part) => { if (part.blind) look.after(part); },
+  });
 
   // ---------------------------------------------------------------- painting
 
   function show(why) {
     const part = desk.current;
+    if (why === "heat") {
+      stage.heat = part.heatmap;
+      if (stage.showHeat) stage.later();
+      return tools.paint(part, mayAnswer(part));
+    }
     endDrawing();
-    stage.show(part?.bitmap ?? null, part?.candidates ?? []);
+    if (part && !part.blind) part.judge ??= new Judge(part);
+    stage.judge = part?.judge ?? null;
+    stage.show(part?.bitmap ?? null, part?.candidates ?? [], part?.heatmap ?? null);
     performance.mark("station-painted", { detail: { id: part?.id ?? null, why } });
     if (part && part.paintedAt === undefined && part.picture !== "loading") {
       part.paintedAt = performance.now();
@@ -36,77 +64,108 @@ export async function mount(element) {
     }
     if (seen.id !== (part?.id ?? null)) seen = { id: part?.id ?? null, at: performance.now() };
     if (why === "back" || why === "undone") deaf = performance.now() + HOLD_KEYS_MS;
+    if (why === "undone") look.forget(part.id);
     if (why === "new") tell("flash");
-    lookAt(null);
+    keepShape(part);
+    note.about(part);
+    closer.look(null);
     paintWords();
     tell("part", part);
+    if (part) closer.later(part);
+  }
+
+  /** The first part's shape decides how wide its picture's place is; later ones change nothing under the hand. */
+  function keepShape(part) {
+    if (shaped || !part?.width) return;
+    shaped = true;
+    at("review").style.setProperty("--aspect", Math.min(Math.max(part.width / part.height, 0.8), 2).toFixed(3));
+    stage.paint();
+  }
+
+  function judge() {
+    return desk.current?.judge ?? NOBODY;
   }
 
   function paintWords() {
     const part = desk.current;
-    element.querySelector("#st-review").dataset.back = part?.back ? "yes" : "";
+    at("review").dataset.back = part?.back ? "yes" : "";
     at("review").dataset.part = part ? part.blind ? "blind" : part.evaluation : "";
     paintHeld(part);
-    at("verdict").innerHTML = verdictFace(part);
-    paintClasses(part);
+    paintOpinion(part);
     paintQueue();
     paintAnswers(part);
+    tools.paint(part, mayAnswer(part));
+    paintMode();
     paintIdle(part);
+  }
+
+  /** What changes with the selected defect. */
+  function paintOpinion(part) {
+    const one = judge();
+    put(at("verdict"), verdictFace(part, one));
+    const box = at("classes");
+    box.dataset.draw = drawMode === "class" ? "yes" : "";
+    box.dataset.n = state.boot.classes.length;
+    put(box, classesFace(part, mayAnswer(part), one));
   }
 
   function paintHeld(part) {
     at("held").hidden = !part;
-    at("age").hidden = !part;
-    at("toggle").hidden = !part || !part.candidates?.length;
-    at("toggle").innerHTML = `${safe(text(stage.showBoxes ? "boxes.on" : "boxes.off"))}<kbd>B</kbd>`;
-    at("toggle").setAttribute("aria-pressed", stage.showBoxes);
-    const nopic = part && part.picture !== "here";
+    const nopic = Boolean(part) && part.picture !== "here";
     at("nopic").hidden = !nopic;
     at("canvas").setAttribute("aria-label", part ? `${text("stage.label")} #${part.number}` : text("idle.title"));
     at("reason").hidden = !part || part.blind || nopic;
+    alarm.tick(part);
     if (!part) return;
     const held = heldFace(part);
     at("held").dataset.kind = held.kind;
-    at("held").innerHTML = held.html;
-    at("reason").textContent = part.blind ? "" : sentence(part.reason);
-    if (nopic) at("nopic").innerHTML = noPictureFace(part);
-    paintAge();
-  }
-
-  function paintAge() {
-    const part = desk.current;
-    if (part) at("age").textContent = text("age.waiting", { age: ageOf(part.opened_at) });
-  }
-
-  function paintClasses(part) {
-    const box = at("classes");
-    box.dataset.draw = drawMode === "class" ? "yes" : "";
-    box.dataset.n = state.boot.classes.length;
-    box.innerHTML = classesFace(part, part && canStore());
+    put(at("held"), held.html);
+    at("reason").textContent = part.blind ? "" : reasonOf(part);
+    if (nopic) put(at("nopic"), noPictureFace(part));
   }
 
   function paintQueue() {
-    const mine = [desk.current, ...desk.ready].filter(Boolean);
     const ids = desk.known;
-    const rest = (state.change?.queue ?? []).filter((q) => !ids.has(q.id));
-    at("queue").innerHTML = queueFace([...mine, ...rest].slice(0, 12), desk.current);
+    const mine = [desk.current, ...desk.ready].filter(Boolean);
+    const rest = (state.change?.queue ?? []).filter((q) => !ids.has(q.id) && q.id !== desk.current?.id);
+    put(at("queue"), queueFace([...mine, ...rest].slice(0, 12), desk.current));
+  }
+
+  function mayAnswer(part) {
+    return Boolean(part && !part.peeked && canStore() && state.person);
   }
 
   function paintAnswers(part) {
-    const free = part && canStore() && state.person;
-    for (const button of at("answers").querySelectorAll("button")) {
+    const free = mayAnswer(part), one = judge();
+    for (const button of at("answers").querySelectorAll("[data-answer]")) {
       const which = button.dataset.answer;
-      let on = Boolean(free);
-      if (which === "agree") on = free && !part.blind && Boolean(part.proposed) && !drawMode;
-      else if (which === "undo") on = canStore() && Boolean(state.person);
-      else if (which === "draw") on = free && part.picture === "here";
-      else if (drawMode) on = false;
-      if (drawMode && which === "undo") on = false;
-      button.disabled = !on;
+      let enabled = free && !drawMode;
+      if (which === "agree") enabled = enabled && !part.blind && Boolean(one.defect || part.proposed);
+      else if (which === "undo") enabled = canStore() && Boolean(state.person) && !drawMode;
+      else if (which === "draw") enabled = free && part.picture === "here";
+      button.disabled = !enabled;
       if (which === "draw") {
         button.querySelector("b").textContent = text(drawMode ? "answer.cancel" : "answer.missed_defect");
         button.querySelector("kbd").textContent = drawMode ? "Esc" : "D";
       }
+    }
+    at("causes").dataset.n = state.boot.causes?.length ?? 0;
+    put(at("causes"), causesFace(free && !drawMode));
+  }
+
+  /** What a tap or key means just now, where it is not the plain answer. */
+  function paintMode() {
+    const one = judge(), box = at("draw");
+    at("stage").dataset.draw = drawMode ?? "";
+    at("stage").dataset.judge = one.active ? "yes" : "";
+    box.hidden = !drawMode && !one.active;
+    if (drawMode) {
+      const words = text(drawMode === "drag" ? "draw.drag" : "draw.class");
+      put(box, `${icon("box")}<div><b>${safe(words)}</b><span>${safe(text("draw.esc"))}</span></div>`);
+    } else if (one.active) {
+      const words = one.complete ? text("judge.again") : text("judge.which", { i: (one.selected ?? 0) + 1, n: one.defects.length });
+      put(box, `${icon("boxes")}<div><b>${safe(words)}</b><span>${safe(text(one.complete ? "judge.again.keys" : "judge.keys"))}</span></div>
+        <button type="button"><b>${safe(text("judge.leave"))}</b><kbd>Esc</kbd></button>`);
     }
   }
 
@@ -116,93 +175,115 @@ export async function mount(element) {
     const busy = !desk.filling && (state.change?.queue ?? []).some((q) => !desk.known.has(q.id));
     const idle = idleFace(shownState(), busy);
     at("idle").dataset.kind = idle.kind;
-    at("idle").innerHTML = idle.html;
+    put(at("idle"), idle.html);
   }
 
-  // The place to look at closely: under the pointer, else the strongest candidate, else the middle.
-  function lookAt(point) {
+  // ---------------------------------------------------------------- selecting
+
+  function tapped(point, box) {
     const part = desk.current;
-    const bitmap = part?.bitmap ?? null;
-    let box = null;
-    if (bitmap) {
-      const half = Math.min(bitmap.width, bitmap.height) / 10;
-      const middle = point ?? [bitmap.width / 2, bitmap.height / 2];
-      box = !point && part.candidates?.length ? strongest(part).xyxy
-        : [middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half];
-    }
-    const zoom = loupe.show(bitmap, box);
-    at("crop-scale").textContent = zoom ? text("crop.scale", { n: zoom }) : "";
-    at("crop-hint").hidden = !part || loupe.reference !== null;
+    if (!box || drawMode || part.blind || !mayAnswer(part)) return closer.look(point);
+    selectedAt = judge().active ? -Infinity : performance.now();
+    select(() => judge().select(box.defect));
   }
 
-  function strongest(part) {
-    return part.candidates.find((c) => c.label === part.label) ?? part.candidates[0];
+  function doubled() {
+    if (performance.now() - selectedAt < 600) select(() => judge().leave()); // its first tap selected nothing meant
   }
 
-  function notice(kind, key, values = {}) {
-    if (key === "notice.stored") {
-      tell("stored", desk.stored);
-      values = { ...values, answer: text(`said.${values.answer}`, { class: titleOf(values.label) }) };
-    }
-    if (kind === "undone") tell("stored", desk.stored);
-    const box = at("notice");
-    if (kind === "busy" && box.dataset.kind === "failed") return;
-    const sign = { stored: "ok", busy: "ring", undone: "undo", conflict: "persons", failed: "warn", hint: "warn" }[kind];
-    box.dataset.kind = kind;
-    box.innerHTML = `${icon(sign)}<span>${safe(text(key, values))}</span>`;
-    clearTimeout(noticeTimer);
-    if (NOTICE_MS[kind]) noticeTimer = setTimeout(() => { box.dataset.kind = ""; box.textContent = ""; }, NOTICE_MS[kind]);
+  function select(change) {
+    change();
+    stage.paint();
+    closer.look(null);
+    paintOpinion(desk.current);
+    paintAnswers(desk.current);
+    paintMode();
+  }
+
+  function notice(kind, key, values) {
+    notices.say(kind, key, values);
+    if (key === "notice.stored" || kind === "undone") tell("stored", desk.stored);
     if (!desk.current) paintIdle(null);
     paintQueue();
   }
 
   // ---------------------------------------------------------------- answering
 
-  /** Too early to be meant for the part shown. */
-  function early() {
-    return performance.now() < Math.max(deaf, seen.at + MIN_SIGHT_MS);
+  /** Whether this press may answer the part shown; says why not where that helps. */
+  function heard() {
+    const part = desk.current;
+    // Too early to be meant for the part shown.
+    if (performance.now() < Math.max(deaf, seen.at + MIN_SIGHT_MS) || !part || part.peeked || !state.person) return null;
+    if (!canStore()) return notice("hint", "notice.away") ?? null;
+    return part;
+  }
+
+  function give(part, given) {
+    const words = note.take(part);
+    desk.answer(words ? { ...given, note: words } : given, whatIsShown(part));
+  }
+
+  /** One defect is answered, the others wait; with the last one the whole is sent. */
+  function say(part, judgement) {
+    const one = judge();
+    one.say(judgement);
+    seen.at = performance.now();
+    if (one.complete) give(part, { answer: null, judgements: one.judgements });
+    else select(() => {});
   }
 
   function press(which) {
-    if (which !== "undo" && early()) return;
-    if (which === "undo") {
-      if (drawMode) { endDrawing(); paintWords(); return; }
-      if (!canStore()) return notice("hint", "notice.away");
-      if (state.person) desk.undo();
-      return;
-    }
-    const part = desk.current;
-    if (!part || !state.person) return;
-    if (!canStore()) return notice("hint", "notice.away");
-    if (which === "draw") return drawMode ? (endDrawing(), paintWords()) : beginDrawing(part);
+    if (which === "undo") return undo();
+    const part = heard();
+    if (!part) return;
+    const one = judge();
+    if (which === "draw") return drawMode ? cancelDrawing() : beginDrawing(part);
     if (drawMode) return notice("hint", "notice.drawing");
+    if (which === "unsure" || which === "rework") return give(part, { answer: which }); // of the whole part
+    if (one.complete && which === "agree") return give(part, { answer: null, judgements: one.judgements });
+    if (one.defect) return say(part, { answer: which });
     if (which === "agree" && part.blind) return notice("hint", "notice.blindagree");
     if (which === "agree" && !part.proposed) return notice("hint", "notice.noagree");
-    desk.answer(which, { shown: whatIsShown(part) });
+    give(part, { answer: which });
+  }
+
+  function pressCause(cause) {
+    const part = heard();
+    if (!part) return;
+    if (drawMode) return notice("hint", "notice.drawing");
+    if (judge().defect) say(part, { answer: "false_alarm", cause });
+    else give(part, { answer: "false_alarm", cause });
   }
 
   function chooseClass(name) {
-    if (early()) return;
-    const part = desk.current;
-    if (!part || !state.person) return;
-    if (!canStore()) return notice("hint", "notice.away");
+    const part = heard();
+    if (!part) return;
+    const one = judge();
     if (drawMode === "drag") return notice("hint", "draw.drag");
-    const shown = whatIsShown(part);
     if (drawMode === "class") {
       const xyxy = stage.drawn.map((v) => Math.round(v * 10) / 10);
-      desk.answer("missed_defect", { label: name, xyxy, shown });
-    } else if (!part.blind && part.proposed === name) {
-      desk.answer("agree", { shown });
-    } else {
-      desk.answer("other_class", { label: name, shown });
+      if (!one.active) return give(part, { answer: "missed_defect", label: name, xyxy });
+      one.draw(name, xyxy);
+      cancelDrawing();
+      return select(() => {});
     }
+    if (one.defect) return say(part, one.defect.label === name ? { answer: "agree" } : { answer: "other_class", label: name });
+    if (!part.blind && part.proposed === name) give(part, { answer: "agree" });
+    else give(part, { answer: "other_class", label: name });
+  }
+
+  function undo() {
+    if (drawMode) return cancelDrawing();
+    if (judge().order.length) return select(() => judge().back());
+    if (!canStore()) return notice("hint", "notice.away");
+    if (state.person && !phone.matches) desk.undo();
   }
 
   function beginDrawing(part) {
     if (part.picture !== "here") return notice("hint", "notice.nodraw");
     drawMode = "drag";
-    stage.startDrawing(() => { drawMode = "class"; paintDrawing(); paintClasses(part); });
-    paintDrawing();
+    stage.startDrawing(() => { drawMode = "class"; paintMode(); paintOpinion(part); });
+    paintMode();
     paintAnswers(part);
   }
 
@@ -210,88 +291,50 @@ export async function mount(element) {
     if (!drawMode) return;
     drawMode = null;
     stage.stopDrawing();
-    paintDrawing();
+    paintMode();
   }
 
-  function paintDrawing() {
-    at("stage").dataset.draw = drawMode ?? "";
-    at("draw").hidden = !drawMode;
-    if (drawMode) at("draw").innerHTML = `${icon("box")}<b>${safe(text(drawMode === "drag" ? "draw.drag" : "draw.class"))}</b><span>${safe(text("draw.esc"))}</span>`;
+  function cancelDrawing() {
+    endDrawing();
+    paintWords();
   }
 
   function whatIsShown(part) {
     const common = { blind: part.blind, layout: `${innerWidth}x${innerHeight}`, picture: part.picture, scale: Math.round(stage.fit.scale * 100) / 100 };
     if (part.blind) return common;
-    return { ...common, verdict: part.evaluation, class: part.label, score: part.score, boxes: stage.showBoxes, reference: loupe.reference !== null };
+    return { ...common, verdict: part.evaluation, class: part.label, score: part.score, boxes: stage.showBoxes, heat: stage.showHeat && Boolean(part.heatmap), good: closer.kind(part) };
   }
 
-  function toggleBoxes() {
-    stage.showBoxes = !stage.showBoxes;
-    stage.paint();
-    paintHeld(desk.current);
+  function use(tool) {
+    tools.use(tool);
+    tools.paint(desk.current, mayAnswer(desk.current));
+  }
+
+  function escape() {
+    if (help.open) return help.close();
+    if (drawMode) return cancelDrawing();
+    if (judge().active) select(() => judge().leave());
   }
 
   // ---------------------------------------------------------------- listening
 
-  for (const touch of ["pointerdown", "pointermove", "keydown"]) addEventListener(touch, () => desk.touch(), { passive: true });
-  document.addEventListener("keydown", (event) => {
-    if (!at("review").getClientRects().length || !at("dialog").hidden) return;
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const target = event.target;
-    if (target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))) return;
-    // A button reached with the Tab key is pressed by Enter and the space bar as everywhere.
-    const chosen = target instanceof HTMLButtonElement && element.contains(target) && target.matches(":focus-visible");
-    if (chosen && (event.key === "Enter" || event.key === " ")) return;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const digit = /^[1-9]$/.test(key) ? state.boot.classes.find((c) => c.key === key) : null;
-    if (!(key in ANSWER_KEYS) && !digit && key !== "b" && key !== "Escape") return;
-    event.preventDefault();
-    if (event.repeat) return;
-    if (digit) chooseClass(digit.name);
-    else if (key === "b") toggleBoxes();
-    else if (key === "Escape") { endDrawing(); paintWords(); }
-    else press(ANSWER_KEYS[key]);
+  listen({
+    element, visible: () => at("review").getClientRects().length > 0, helpOpen: () => help.open,
+    press, pressCause, chooseClass, use, escape,
+    step(by) {
+      if (drawMode || !mayAnswer(desk.current) || judge().defects.length < 2) return false;
+      select(() => judge().step(by));
+      return true;
+    },
+    leave: () => select(() => judge().leave()),
+    touched: () => desk.touch(),
   });
-  at("answers").addEventListener("click", (event) => {
-    const button = event.target.closest("button");
-    if (!button) return;
-    if (event.detail > 0) button.blur(); // clicked, not chosen by keyboard: Enter stays "Confirm defect"
-    press(button.dataset.answer);
-  });
-  at("classes").addEventListener("click", (event) => {
-    const button = event.target.closest("button");
-    if (button) chooseClass(button.dataset.class);
-  });
-  at("toggle").addEventListener("click", (event) => { event.currentTarget.blur(); toggleBoxes(); });
 
-  const dialog = at("dialog");
-  function askName() {
-    dialog.hidden = false;
-    at("name").value = state.person;
-    at("name").focus();
-    at("name").select();
-  }
-  at("name-form").addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const name = at("name").value.trim();
-    if (!name) return;
-    dialog.hidden = true;
-    if (name === state.person) return;
-    const before = state.person;
-    setPerson(name);
-    await desk.leave(before);
-    desk.fill();
-  });
-  dialog.addEventListener("keydown", (event) => { if (event.key === "Escape" && state.person) dialog.hidden = true; });
-  on("signon", askName);
-
-  let waitingBefore = null;
-  on("change", (change) => {
-    if (change.waiting > (waitingBefore ?? change.waiting)) tell("flash");
-    waitingBefore = change.waiting;
+  on("change", () => {
     desk.fill().then(() => { if (!desk.current) paintIdle(null); });
     paintQueue();
     if (!desk.current) paintIdle(null);
+    peek();
   });
   let could = null;
   function reach() {
@@ -304,22 +347,31 @@ export async function mount(element) {
   }
   on("loop", reach);
   on("link", reach);
-  on("boot", () => { paintWords(); loadReference(); });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) desk.renew(); });
-  addEventListener("pagehide", () => {
-    if (state.person) navigator.sendBeacon("/api/leave", new Blob([JSON.stringify({ person: state.person })], { type: "application/json" }));
-  });
-  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
-  setInterval(() => { paintAge(); }, 1000);
+  on("boot", () => { label(element); paintWords(); closer.loadReference(); });
+  on("mute", () => tools.paint(desk.current, mayAnswer(desk.current)));
+  on("signedout", () => { look.clear(); note.close(); desk.free(); });
+  on("person", () => { desk.fill().then(paintWords); paintWords(); });
 
-  async function loadReference() {
-    loupe.reference = state.boot.reference ? await decode(state.boot.reference).catch(() => null) : null;
-    lookAt(null);
+  /** A phone shows what waits longest, and takes it from nobody. */
+  async function peek() {
+    if (!phone.matches || !state.person) return;
+    const first = state.change?.queue?.[0] ?? null;
+    if (first && desk.current?.id !== first.id) {
+      const { review } = await ask(`/api/review/${first.id}`).catch(() => ({ review: null }));
+      if (review && phone.matches) desk.peek(review);
+    } else if (!first && desk.current?.peeked) desk.free();
   }
+  phone.addEventListener("change", () => { leave(); desk.free(); desk.fill(); peek(); });
 
-  new ResizeObserver(() => lookAt(null)).observe(at("crop-this").parentElement);
+  function leave() {
+    if (desk.holding.length) navigator.sendBeacon("/api/leave", new Blob(["{}"], { type: "application/json" }));
+  }
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) desk.renew(); });
+  addEventListener("pagehide", leave);
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  setInterval(() => alarm.tick(desk.current), 1000);
   paintWords();
-  loadReference();
-  if (!state.person) askName();
+  closer.loadReference();
   desk.fill();
+  peek();
 }

@@ -1,9 +1,15 @@
-// How is a part shown? Its picture as large as it fits, its boxes above it, a loupe, and a box drawn by hand.
-const DARK = "#05080b";
-const MIN_DRAWN_PX = 3; // of the part; anything smaller is a slip of the hand
+// How is a part shown? Its picture as large as it fits, heat and boxes above it, and a loupe.
+import { Gestures } from "./gestures.js";
+import { path } from "./icons.js";
+import { score } from "./words.js";
+
+const MOST_ZOOM = 8; // screen pixels per part pixel, or times the whole picture, whichever is more
+const HARD_PIXELS_FROM = 3; // screen pixels per part pixel from which single pixels are shown as they are
 export const COLOUR = { above: "#ff5a4f", between: "#ffb020", below: "#8fa3b8", unknown: "#8fa3b8", drawn: "#4da3ff" };
+const SIGN = { agree: "ok", other_class: "swap", false_alarm: "cross", missed_defect: "box" };
 
 const SVG = "http://www.w3.org/2000/svg";
+const TAG_FONT = "700 18px system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
 
 function draw(tag, attributes, words) {
   const made = document.createElementNS(SVG, tag);
@@ -12,29 +18,69 @@ function draw(tag, attributes, words) {
   return made;
 }
 
+let ground = null;
+/** The colour around a picture, by theme. */
+function groundOf(canvas) {
+  ground ??= getComputedStyle(canvas).getPropertyValue("--stage").trim() || "#05080b";
+  return ground;
+}
+
+const widths = new Map();
+let ruler = null;
+function widthOf(words) {
+  if (!widths.has(words)) {
+    ruler ??= document.createElement("canvas").getContext("2d");
+    ruler.font = TAG_FONT;
+    if (widths.size > 500) widths.clear();
+    widths.set(words, ruler.measureText(words).width);
+  }
+  return widths.get(words);
+}
+
 /** One part on the screen. Coordinates of boxes are the part's own pixels. */
 export class Stage {
-  constructor(canvas, svg, { titleOf, onPoint } = {}) {
+  /**
+   * `onPoint(point|null)`: the pointer rests there. With `zoomable`, wheel, two fingers and dragging move the picture,
+   * and `onTap(point, box|null)`, `onDouble()` tell of taps.
+   */
+  constructor(canvas, svg, { titleOf, onPoint, onTap, onDouble, zoomable = false } = {}) {
     this.canvas = canvas;
     this.svg = svg;
     this.titleOf = titleOf ?? ((name) => name);
     this.onPoint = onPoint ?? (() => {});
+    this.onTap = onTap ?? (() => {});
+    this.onDouble = onDouble ?? (() => {});
+    this.zoomable = zoomable;
     this.bitmap = null;
+    this.heat = null;
     this.boxes = [];
+    this.judge = null; // what was said of each box, where they are answered one by one
     this.showBoxes = true;
+    this.showHeat = false;
     this.drawn = null;
     this.drawing = null; // called with the box when one has been drawn
+    this.zoom = 1;
+    this.middle = null; // part pixels in the middle of the screen, null: the picture's own
     this.fit = { scale: 1, x: 0, y: 0 };
+    this.waiting = 0;
     new ResizeObserver(() => this.paint()).observe(canvas.parentElement);
-    this.#listen();
+    new MutationObserver(() => { ground = null; this.paint(); }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    this.gestures = new Gestures(this);
   }
 
-  /** Shows a part at once; `bitmap` may be null. */
-  show(bitmap, boxes) {
+  /** Shows a part at once, whole; `bitmap` may be null. */
+  show(bitmap, boxes, heat = null) {
+    if (bitmap !== this.bitmap) { this.zoom = 1; this.middle = null; }
     this.bitmap = bitmap;
     this.boxes = boxes;
+    this.heat = heat;
     this.drawn = null;
     this.paint();
+  }
+
+  /** Paints with the next frame, once, however often it is asked. */
+  later() {
+    this.waiting ||= requestAnimationFrame(() => { this.waiting = 0; this.paint(); });
   }
 
   paint() {
@@ -48,55 +94,132 @@ export class Stage {
       this.canvas.height = h;
     }
     const pen = this.canvas.getContext("2d", { alpha: false });
-    pen.fillStyle = DARK;
+    pen.fillStyle = groundOf(this.canvas);
     pen.fillRect(0, 0, w, h);
     if (this.bitmap) {
-      const scale = Math.min(width / this.bitmap.width, height / this.bitmap.height);
-      this.fit = { scale, x: (width - this.bitmap.width * scale) / 2, y: (height - this.bitmap.height * scale) / 2 };
+      this.#place(width, height);
+      const { scale, x, y } = this.fit;
+      const at = [x * dpr, y * dpr, this.bitmap.width * scale * dpr, this.bitmap.height * scale * dpr];
+      pen.imageSmoothingEnabled = scale * dpr < HARD_PIXELS_FROM;
       pen.imageSmoothingQuality = "high";
-      pen.drawImage(this.bitmap, this.fit.x * dpr, this.fit.y * dpr, this.bitmap.width * scale * dpr, this.bitmap.height * scale * dpr);
+      pen.drawImage(this.bitmap, ...at);
+      if (this.showHeat && this.heat) {
+        pen.imageSmoothingEnabled = true;
+        pen.drawImage(this.heat, ...at);
+      }
     }
     this.#paintBoxes(width, height);
   }
 
+  /** Scale and corner of the picture for the zoom, kept inside the screen. */
+  #place(width, height) {
+    const { width: w, height: h } = this.bitmap;
+    const scale = Math.min(width / w, height / h) * this.zoom;
+    const along = (room, size, middle) => {
+      const length = size * scale;
+      return length <= room ? (room - length) / 2 : Math.min(0, Math.max(room - length, room / 2 - middle * scale));
+    };
+    const [mx, my] = this.middle ?? [w / 2, h / 2];
+    this.fit = { scale, x: along(width, w, mx), y: along(height, h, my) };
+    this.middle = this.zoom === 1 ? null : [(width / 2 - this.fit.x) / scale, (height / 2 - this.fit.y) / scale];
+  }
+
+  /** Zooms by `factor`; the part's point under the screen point (x, y) stays there. Without a point: the middle. */
+  zoomBy(factor, x, y) {
+    if (!this.bitmap) return;
+    const { clientWidth: width, clientHeight: height } = this.canvas.parentElement;
+    const [px, py] = [x ?? width / 2, y ?? height / 2];
+    const before = this.fit;
+    const whole = before.scale / this.zoom;
+    this.zoom = Math.min(Math.max(this.zoom * factor, 1), Math.max(MOST_ZOOM, MOST_ZOOM / whole));
+    if (this.zoom < 1.02) this.zoom = 1;
+    const scale = whole * this.zoom;
+    const point = [(px - before.x) / before.scale, (py - before.y) / before.scale];
+    this.middle = [point[0] + (width / 2 - px) / scale, point[1] + (height / 2 - py) / scale];
+    this.#moved();
+  }
+
+  /** Moves the zoomed picture by screen pixels. */
+  panBy(dx, dy) {
+    if (!this.bitmap || this.zoom === 1) return;
+    this.middle = [this.middle[0] - dx / this.fit.scale, this.middle[1] - dy / this.fit.scale];
+    this.#moved();
+  }
+
+  /** The whole part again. */
+  reset() {
+    this.zoom = 1;
+    this.middle = null;
+    this.later();
+  }
+
+  #moved() {
+    const { clientWidth: width, clientHeight: height } = this.canvas.parentElement;
+    this.#place(width, height); // so that the next move of the same frame starts where this one ended
+    this.later();
+  }
+
+  /** The answered one by one's box under a point of the part: the smallest that holds it, a finger's width around. */
+  boxAt([px, py]) {
+    const slack = 14 / this.fit.scale;
+    const hit = ({ xyxy: [x0, y0, x1, y1] }) => px >= x0 - slack && px <= x1 + slack && py >= y0 - slack && py <= y1 + slack;
+    const size = ({ xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);
+    const found = this.showBoxes ? this.boxes.filter((b) => Number.isInteger(b.defect) && hit(b)) : [];
+    return found.sort((a, b) => size(a) - size(b))[0] ?? null;
+  }
+
   #paintBoxes(width, height) {
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.svg.replaceChildren();
-    if (!this.bitmap) return;
-    const taken = [];
-    const shown = this.showBoxes ? this.boxes : [];
-    // Weakest first, so that the strongest lies on top; only those that count carry words.
-    for (const b of [...shown].reverse()) {
-      this.#paintBox(b.xyxy, COLOUR[b.relation], b.relation === "below" || b.relation === "unknown" ? 1.5 : 3, b.relation === "below");
+    const made = [];
+    if (this.bitmap) {
+      const taken = [];
+      const shown = this.showBoxes ? this.boxes : [];
+      const selected = this.judge?.defect?.defect ?? null;
+      const faint = (b) => b.relation === "below" || b.relation === "unknown";
+      // Weakest first, so that the strongest lies on top; only those that count carry words.
+      for (const b of [...shown].reverse()) {
+        const thick = b.defect === selected && selected !== null;
+        this.#paintBox(made, b.xyxy, COLOUR[b.relation], thick ? 6 : faint(b) ? 1.5 : 3, b.relation === "below", thick);
+      }
+      for (const b of shown) if (b.relation !== "below") this.#paintTag(made, b, width, height, taken);
+      for (const d of this.judge?.drawn ?? []) {
+        this.#paintBox(made, d.xyxy, COLOUR.drawn, 3, true);
+        this.#paintTag(made, { ...d, relation: "drawn" }, width, height, taken);
+      }
+      if (this.drawn) this.#paintBox(made, this.drawn, COLOUR.drawn, 4, true);
     }
-    for (const b of shown) {
-      if (b.relation !== "below") this.#paintTag(b, width, taken);
-    }
-    if (this.drawn) this.#paintBox(this.drawn, COLOUR.drawn, 3, true);
+    this.svg.replaceChildren(...made);
   }
 
-  #paintBox([x0, y0, x1, y1], colour, stroke, dashed) {
+  #paintBox(made, [x0, y0, x1, y1], colour, stroke, dashed, halo = false) {
     const { scale, x, y } = this.fit;
     const at = { x: x + x0 * scale - 3, y: y + y0 * scale - 3, width: (x1 - x0) * scale + 6, height: (y1 - y0) * scale + 6, fill: "none", rx: 3 };
-    this.svg.append(draw("rect", { ...at, stroke: "rgba(0,0,0,.75)", "stroke-width": stroke + 2.5 }));
-    this.svg.append(draw("rect", { ...at, stroke: colour, "stroke-width": stroke, ...(dashed ? { "stroke-dasharray": "7 5" } : {}) }));
+    made.push(draw("rect", { ...at, stroke: halo ? "#fff" : "rgba(0,0,0,.75)", "stroke-width": stroke + (halo ? 4 : 2.5) }));
+    made.push(draw("rect", { ...at, stroke: colour, "stroke-width": stroke, ...(dashed ? { "stroke-dasharray": "7 5" } : {}) }));
   }
 
-  #paintTag(b, width, taken) {
+  #paintTag(made, b, width, height, taken) {
     const { scale, x, y } = this.fit;
-    const words = `${this.titleOf(b.label)} ${b.score.toFixed(2)}`;
-    const text = draw("text", { "font-size": 17, "font-weight": 700, fill: "#0b0f14" }, words);
-    this.svg.append(text);
-    const w = text.getComputedTextLength() + 18, h = 27;
-    let left = Math.max(2, Math.min(x + b.xyxy[0] * scale - 4, width - w - 2));
-    let top = y + b.xyxy[1] * scale - h - 3;
-    if (top < 2) top = y + b.xyxy[3] * scale + 3;
+    const [x0, y0, x1, y1] = b.xyxy;
+    if (x + x1 * scale < 0 || y + y1 * scale < 0 || x + x0 * scale > width || y + y0 * scale > height) return; // out of sight
+    const judged = b.defect === undefined || b.defect === null ? null : this.judge?.said.get(b.defect);
+    const said = judged ?? (b.relation === "drawn" ? { answer: "missed_defect" } : null);
+    const words = judged?.label ? this.titleOf(judged.label) : b.score === undefined ? this.titleOf(b.label) : `${this.titleOf(b.label)} ${score(b.score)}`;
+    const sign = said ? 26 : 0;
+    const w = widthOf(words) + 18 + sign, h = 28;
+    const left = Math.max(2, Math.min(x + x0 * scale - 4, width - w - 2));
+    let top = y + y0 * scale - h - 3;
+    if (top < 2) top = Math.max(2, y + y1 * scale + 3);
+    if (top + h > height) top = Math.max(2, y + y0 * scale + 3);
     const meets = () => taken.find((t) => left < t.left + t.w && left + w > t.left && top < t.top + h && top + h > t.top);
     for (let tries = 0, met = meets(); met && tries < 12; tries++, met = meets()) top = met.top + h + 2;
     taken.push({ left, top, w });
-    this.svg.insertBefore(draw("rect", { x: left, y: top, width: w, height: h, rx: 5, fill: COLOUR[b.relation], stroke: "rgba(0,0,0,.6)" }), text);
-    text.setAttribute("x", left + 9);
-    text.setAttribute("y", top + 19);
+    const struck = said?.answer === "false_alarm";
+    made.push(draw("rect", { x: left, y: top, width: w, height: h, rx: 5, fill: struck ? "#dfe7ee" : COLOUR[b.relation], stroke: "rgba(0,0,0,.6)" }));
+    if (said) {
+      made.push(draw("path", { d: path(SIGN[said.answer]), transform: `translate(${left + 7} ${top + 4}) scale(.83)`, fill: "none", stroke: "#0b0f14", "stroke-width": 3.4, "stroke-linecap": "round", "data-said": said.answer }));
+    }
+    made.push(draw("text", { x: left + 9 + sign, y: top + 20, style: `font:${TAG_FONT}`, fill: "#0b0f14", ...(struck ? { "text-decoration": "line-through" } : {}) }, words));
   }
 
   /** Lets the inspector drag a box; `done` gets [x0, y0, x1, y1] in part pixels. */
@@ -111,54 +234,6 @@ export class Stage {
     this.drawn = null;
     this.paint();
   }
-
-  #point(event) {
-    const room = this.svg.getBoundingClientRect();
-    const { scale, x, y } = this.fit;
-    const clip = (v, most) => Math.min(Math.max(v, 0), most);
-    return [
-      clip((event.clientX - room.left - x) / scale, this.bitmap.width),
-      clip((event.clientY - room.top - y) / scale, this.bitmap.height),
-    ];
-  }
-
-  #listen() {
-    let from = null;
-    this.svg.addEventListener("pointerdown", (event) => {
-      if (!this.bitmap) return;
-      if (!this.drawing) {
-        this.onPoint(this.#point(event));
-        return;
-      }
-      from = this.#point(event);
-      this.svg.setPointerCapture(event.pointerId);
-      event.preventDefault();
-    });
-    this.svg.addEventListener("pointermove", (event) => {
-      if (!this.bitmap) return;
-      const at = this.#point(event);
-      if (!from) {
-        this.onPoint(at);
-        return;
-      }
-      this.drawn = [Math.min(from[0], at[0]), Math.min(from[1], at[1]), Math.max(from[0], at[0]), Math.max(from[1], at[1])];
-      this.paint();
-    });
-    const end = () => {
-      if (!from) return;
-      from = null;
-      const box = this.drawn;
-      if (!this.drawing || !box || box[2] - box[0] < MIN_DRAWN_PX || box[3] - box[1] < MIN_DRAWN_PX) {
-        this.drawn = null;
-        this.paint();
-        return;
-      }
-      this.drawing(box);
-    };
-    this.svg.addEventListener("pointerup", end);
-    this.svg.addEventListener("pointercancel", () => { from = null; this.drawn = null; this.paint(); });
-    this.svg.addEventListener("pointerleave", () => { if (!from && !this.drawing) this.onPoint(null); });
-  }
 }
 
 /** The same place of two pictures, side by side, in whole screen pixels per picture pixel. */
@@ -166,15 +241,16 @@ export class Loupe {
   constructor(mine, good) {
     this.mine = mine;
     this.good = good;
-    this.bitmap = null;
-    this.reference = null;
+    this.reference = null; // a good part; of another size it is brought to the part's
+    this.sizes = null;
+    new ResizeObserver(() => { this.sizes = null; }).observe(mine.parentElement);
   }
 
   /** Shows the place around `box` of `bitmap`; returns how many screen pixels one pixel takes, null without a picture. */
-  show(bitmap, box) {
-    const reference = this.reference;
+  show(bitmap, box, reference = this.reference) {
     const dpr = window.devicePixelRatio || 1;
-    const side = Math.round(this.mine.parentElement.clientWidth * dpr), height = Math.round(this.mine.parentElement.clientHeight * dpr);
+    this.sizes ??= [this.mine.parentElement.clientWidth, this.mine.parentElement.clientHeight];
+    const [side, height] = this.sizes.map((v) => Math.round(v * dpr));
     let zoom = null;
     if (bitmap && side && height) {
       const need = 1.5 * Math.max(box[2] - box[0], box[3] - box[1], 24);
@@ -182,10 +258,9 @@ export class Loupe {
     }
     const middle = box ? [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2] : [0, 0];
     for (const [canvas, picture] of [[this.mine, bitmap], [this.good, bitmap ? reference : null]]) {
-      canvas.width = side;
-      canvas.height = height;
+      if (canvas.width !== side || canvas.height !== height) { canvas.width = side; canvas.height = height; }
       const pen = canvas.getContext("2d", { alpha: false });
-      pen.fillStyle = DARK;
+      pen.fillStyle = groundOf(canvas);
       pen.fillRect(0, 0, side, height);
       if (!picture || zoom === null) continue;
       // The same place: in shares of the picture, should the reference have another size.
@@ -200,8 +275,13 @@ export class Loupe {
 
 /** Fetches and decodes a picture; null where there is none. */
 export async function decode(url) {
+  return (await fetchPicture(url))?.bitmap ?? null;
+}
+
+/** A picture with what the panel says of it: {bitmap, headers}; null where there is none. */
+export async function fetchPicture(url) {
   if (!url) return null;
   const reply = await fetch(url);
   if (!reply.ok) throw new Error(`${reply.status}`);
-  return createImageBitmap(await reply.blob());
+  return { bitmap: await createImageBitmap(await reply.blob()), headers: reply.headers };
 }

@@ -1,16 +1,25 @@
-// What stands in the top bar? Station, state, part, waiting, who inspects; and what is wrong, unmistakably.
+// What stands in the top bar? Station, state, part, waiting, who is signed in; and what is wrong, unmistakably.
 import { STATE_ICON, icon } from "./icons.js";
-import { on, safe, shownState, start, state, tell, text } from "./link.js";
+import { on, safe, shownState, start, state, text } from "./link.js";
+import { PersonOverlay } from "./person.js";
 
 export async function mount(element) {
   const at = (id) => element.querySelector(`#st-${id}`);
   await start();
+  const overlay = new PersonOverlay();
   let part = null;
   let stored = 0;
 
   function names() {
     at("station").textContent = state.boot.station;
     at("product").textContent = state.boot.product;
+    document.documentElement.dataset.tabs = document.querySelectorAll('#station-tabs .tab-container [role="tab"]').length;
+    // Gradio wrote the tabs' names before anybody had chosen a language.
+    for (const tab of document.querySelectorAll('#station-tabs [role="tab"]')) {
+      const name = tab.getAttribute("aria-controls")?.replace(/^tab-/, "");
+      const words = text(`top.tab.${name}`);
+      if (name && words !== `top.tab.${name}` && tab.textContent.trim() !== words) tab.textContent = words;
+    }
   }
 
   function paint() {
@@ -42,7 +51,7 @@ export async function mount(element) {
 
   at("person").addEventListener("click", (event) => {
     event.currentTarget.blur();
-    tell("signon", true);
+    overlay.open();
   });
   on("part", (shown) => { part = shown; paint(); });
   on("stored", (n) => { stored = n; paint(); });
