@@ -183,6 +183,7 @@ export class Desk {
 
   /** Takes the last answer back, after those still on their way. */
   undo() {
+    if (!this.mayClaim()) return;
     this.chain = this.chain.then(async () => {
       // Asked again because the reply was lost: the same key, so that no second answer is taken back.
       const key = this.undoKey ?? uuid();

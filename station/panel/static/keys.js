@@ -4,7 +4,7 @@ import { state } from "./link.js";
 const ANSWERS = { Enter: "agree", f: "false_alarm", d: "draw", u: "unsure", r: "rework", z: "undo", Backspace: "undo" };
 const TOOLS = { b: "boxes", h: "heat", "+": "plus", "=": "plus", "-": "minus", 0: "fit", n: "note", m: "mute", "?": "help" };
 
-/** Hands every press to `screen`: press, pressCause, chooseClass, use, escape, step, leave, touched. */
+/** Hands every press to `screen`: to its `answering`, or to use(tool), escape(), touched(). */
 export function listen(screen) {
   const { element } = screen;
   for (const touch of ["pointerdown", "pointermove", "keydown"]) addEventListener(touch, () => screen.touched(), { passive: true });
@@ -13,12 +13,12 @@ export function listen(screen) {
     const button = event.target.closest("button");
     if (!button) return;
     if (event.detail > 0) button.blur(); // clicked, not chosen by keyboard: Enter stays "Confirm defect"
-    if (button.dataset.cause !== undefined) screen.pressCause(button.dataset.cause);
-    else screen.press(button.dataset.answer);
+    if (button.dataset.cause !== undefined) screen.answering.pressCause(button.dataset.cause);
+    else screen.answering.press(button.dataset.answer);
   });
   element.querySelector("#st-classes").addEventListener("click", (event) => {
     const button = event.target.closest("button");
-    if (button) screen.chooseClass(button.dataset.class);
+    if (button) screen.answering.chooseClass(button.dataset.class);
   });
   element.querySelector("#st-tools").addEventListener("click", (event) => {
     const button = event.target.closest("button");
@@ -26,7 +26,7 @@ export function listen(screen) {
     if (event.detail > 0) button.blur();
     screen.use(button.dataset.tool);
   });
-  element.querySelector("#st-draw").addEventListener("click", (event) => { if (event.target.closest("button")) screen.leave(); });
+  element.querySelector("#st-draw").addEventListener("click", (event) => { if (event.target.closest("button")) screen.answering.leave(); });
 }
 
 function key(screen, event) {
@@ -44,7 +44,7 @@ function key(screen, event) {
   const chosen = target instanceof HTMLElement && target.matches("button:focus-visible, [role=tab]:focus-visible, a:focus-visible");
   if (chosen && (event.key === "Enter" || event.key === " ")) return;
   if (pressed === "Tab") {
-    if (!chosen && screen.step(event.shiftKey ? -1 : 1)) event.preventDefault();
+    if (!chosen && screen.answering.step(event.shiftKey ? -1 : 1)) event.preventDefault();
     return;
   }
   const act = action(screen, pressed);
@@ -55,10 +55,10 @@ function key(screen, event) {
 
 function action(screen, pressed) {
   if (pressed === "Escape") return () => screen.escape();
-  if (pressed in ANSWERS) return () => screen.press(ANSWERS[pressed]);
+  if (pressed in ANSWERS) return () => screen.answering.press(ANSWERS[pressed]);
   if (pressed in TOOLS) return () => screen.use(TOOLS[pressed]);
   const asClass = /^[1-9]$/.test(pressed) && state.boot.classes.find((c) => c.key === pressed);
-  if (asClass) return () => screen.chooseClass(asClass.name);
+  if (asClass) return () => screen.answering.chooseClass(asClass.name);
   const asCause = (state.boot.causes ?? []).find((c) => c.key?.toLowerCase() === pressed);
-  return asCause ? () => screen.pressCause(asCause.name) : null;
+  return asCause ? () => screen.answering.pressCause(asCause.name) : null;
 }
