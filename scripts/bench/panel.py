@@ -64,23 +64,23 @@ SHOWN = "#st-review[data-part]:not([data-part=''])"
 """The review screen while it shows a part."""
 
 WATCH = """() => {
-  // Painted: the frame after the one in which the screen drew the part has begun.
+  // Painted: the frame that follows the drawing has begun and its work is done.
   window.bench = { answers: [], shown: [] };
   let pressed = null;
-  document.addEventListener("keydown", (event) => { pressed = { at: event.timeStamp, part: part() }; }, true);
-  const part = () => document.querySelector("#st-partno")?.textContent ?? "";
-  let last = part();
-  new PerformanceObserver((list) => {
-    for (const mark of list.getEntriesByName("station-painted")) {
-      if (mark.detail?.id == null) continue;
-      const begun = pressed;
-      requestAnimationFrame(() => setTimeout(() => {
-        const now = performance.now();
-        window.bench.shown.push({ id: mark.detail.id, why: mark.detail.why, at: performance.timeOrigin + now });
-        if (begun && mark.detail.why === "next") { window.bench.answers.push(now - begun.at); pressed = null; }
-      }));
-    }
-  }).observe({ type: "mark" });
+  document.addEventListener("keydown", (event) => { pressed = event.timeStamp; }, true);
+  const mark = performance.mark.bind(performance);
+  performance.mark = (name, more) => {
+    const made = mark(name, more);
+    if (name !== "station-painted" || more?.detail?.id == null) return made;
+    const { id, why } = more.detail, begun = pressed;
+    if (why === "next") pressed = null;
+    requestAnimationFrame(() => setTimeout(() => {
+      const now = performance.now();
+      window.bench.shown.push({ id, why, at: performance.timeOrigin + now });
+      if (begun !== null && why === "next") window.bench.answers.push(now - begun);
+    }));
+    return made;
+  };
 }"""
 
 

@@ -54,7 +54,7 @@ def snapshot(reading: Reading) -> dict[str, Any]:
         "counts": views.counts(reading.tally.counts(engine, since=since), waiting, today),
         "since": since,
         "systematic": views.in_a_row(
-            queries.stopped_parts(engine), reading.recipe() if run is not None else None, hidden
+            queries.stopped_parts(engine, limit=50), reading.recipe() if run is not None else None, hidden
         ),
     }
 

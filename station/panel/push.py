@@ -1,6 +1,6 @@
 """How does a screen learn at once that something changed? One watcher for all, one EventSource each.
 
-Two threads feed every screen: one asks the ledger every 50 ms whether it was written to, one asks the loop twice
+Two threads feed every screen: one asks the ledger every 20 ms whether it was written to, one asks the loop twice
 a second how it is. Each screen has a small queue of its own; one that does not read is cut off and comes back.
 """
 
@@ -24,7 +24,7 @@ from station.store.queries import ChangeWatch
 
 log = logging.getLogger(__name__)
 
-WATCH_S = 0.05
+WATCH_S = 0.02
 """Between two questions whether the ledger was written to."""
 
 POLL_S = 0.5

@@ -5,7 +5,7 @@
 // stored comes back, even after another sign-in.
 import { coloured } from "./heat.js";
 import { Failure, ask, canStore, state, uuid } from "./link.js";
-import { decode } from "./stage.js";
+import { decode, warm } from "./stage.js";
 
 const AHEAD = 2;
 const RENEW_MS = 20000;
@@ -64,6 +64,7 @@ export class Desk {
       this.again = false;
       while (this.ready.length < AHEAD || !this.current) {
         const epoch = this.epoch;
+        this.#warm();
         let claimed;
         try {
           claimed = (await ask("/api/claim", { skip: [...this.holding, ...this.flying.keys()] })).review;
@@ -76,6 +77,13 @@ export class Desk {
         this.#take(claimed);
       }
     }
+  }
+
+  // The picture of the part that is claimed next comes at the same time as the claim.
+  #warm() {
+    const known = this.known;
+    const next = (state.change?.queue ?? []).find((q) => !known.has(q.id) && (!q.claimed_by || q.claimed_by === state.person));
+    warm(next?.image);
   }
 
   #take(part) {

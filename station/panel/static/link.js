@@ -164,8 +164,9 @@ export function start() {
 async function begin() {
   while (state.boot === null) {
     try {
-      takeSession(await ask("/api/session"));
-      state.boot = await ask(bootPath());
+      const [session, boot] = await Promise.all([ask("/api/session"), ask(bootPath())]);
+      takeSession(session);
+      state.boot = boot;
     } catch (failure) {
       if (failure.code === "signed_out") {
         toSignIn();

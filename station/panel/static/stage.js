@@ -278,9 +278,28 @@ export async function decode(url) {
   return (await fetchPicture(url))?.bitmap ?? null;
 }
 
+const warmed = new Map(); // url -> picture on its way before anybody asked for it
+const WARM = 4; // pictures kept ready: what a screen claims next
+
+/** Fetches and decodes a picture that will be asked for soon. */
+export function warm(url) {
+  if (!url || warmed.has(url)) return;
+  const coming = load(url);
+  coming.catch(() => {}); // asked for again when it is needed
+  warmed.set(url, coming);
+  while (warmed.size > WARM) warmed.delete(warmed.keys().next().value);
+}
+
 /** A picture with what the panel says of it: {bitmap, headers}; null where there is none. */
 export async function fetchPicture(url) {
   if (!url) return null;
+  const coming = warmed.get(url);
+  warmed.delete(url);
+  const ready = coming ? await coming.catch(() => null) : null;
+  return ready ?? load(url);
+}
+
+async function load(url) {
   const reply = await fetch(url);
   if (!reply.ok) throw new Error(`${reply.status}`);
   return { bitmap: await createImageBitmap(await reply.blob()), headers: reply.headers };
