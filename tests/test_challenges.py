@@ -11,6 +11,7 @@ from station.core.errors import ReviewRefused
 from station.core.verdict import Answer, Disposition
 from station.store import queries
 from station.store.challenges import OUT_OF_SIGHT, ChallengeResult, challenge_results
+from station.store.tables import RunRow
 from tests.builders import BAD, OK, Bench, recipe
 
 PRODUCT = recipe(mode="divert", lane_capacity=3, undo_s=0.0, challenge_fraction=1.0)
@@ -173,3 +174,26 @@ def test_a_part_without_a_picture_cannot_be_shown_again(bench: Bench) -> None:
     bench.turn(1.0)
     with pytest.raises(ReviewRefused, match="no picture"):
         bench.desk.know(part_id, "defect", "eva")
+
+
+def test_several_stopped_parts_in_one_commit_get_different_known_parts(bench: Bench) -> None:
+    bench.desk.know("ST01-000001", "defect", "eva")
+    bench.desk.know("ST01-000002", "ok", "eva")
+    for _ in range(4):
+        bench.show_part(BAD, act=False)
+    bench.loop.act(0.0)
+    assert bench.faults() == {}
+    shown = bench.rows("SELECT part_id, shown_as FROM review WHERE reason = 'challenge' ORDER BY id")
+    assert [p for p, _ in shown] == ["ST01-000001", "ST01-000002"]
+    assert len({alias for _, alias in shown}) == 2
+    assert bench.one("SELECT count(*) FROM review WHERE settled_at IS NULL AND moves = 1") == 4
+
+
+def test_a_challenge_that_cannot_be_opened_never_costs_a_real_part(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.desk.know("ST01-000001", "defect", "eva")
+    monkeypatch.setattr("station.store.challenges.ReviewRow", lambda **_: RunRow())  # the database will refuse it
+    part_id = bench.show_part(BAD)
+    assert bench.faults() == {}
+    assert bench.rows("SELECT part_id FROM review WHERE settled_at IS NULL") == [(part_id,)]

@@ -148,3 +148,20 @@ def test_another_product_does_not_start_over_parts_that_wait(tmp_path: Path) -> 
         bench.answer(1, Answer.FALSE_ALARM)
         bench.turn(3.0)
         assert bench.ledger.start_run(other) == 2
+
+
+def test_an_escape_is_noted_also_where_the_passed_parts_picture_had_to_go(bench: Bench) -> None:
+    part_id = bench.show_part(OK)
+    gone = bench.ledger.oldest_passed_images()
+    bench.ledger.note_dropped_images(gone)
+    bench.images.drop(gone)
+    correct(bench, part_id, Answer.OTHER_CLASS, label="dent")
+    assert bench.one("SELECT count(*) FROM event WHERE kind = 'escape'") == 1
+    assert list(queries.samples(bench.reader)) == []  # there is nothing left to cut a crop from
+
+
+def test_a_picture_that_is_merely_lost_is_asked_for(bench: Bench) -> None:
+    part_id = bench.show_part(OK)
+    bench.images.drop([bench.one("SELECT image_sha256 FROM inspection")])
+    with pytest.raises(ReviewRefused, match="restore the picture"):
+        correct(bench, part_id, Answer.OTHER_CLASS, label="dent")

@@ -361,7 +361,7 @@ def _cycle_ms(at: Station, parts: int) -> float:
 def main() -> int:
     """Measures and prints."""
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("--quick", action="store_true", help="under a minute: one inspector, the smaller picture")
+    asked.add_argument("--quick", action="store_true", help="one inspector, the smaller picture, few repetitions")
     asked.add_argument("--json", type=Path)
     asked.add_argument("--only", default="key,stop,page,loop")
     asked.add_argument("--serve-loop", type=Path, help=argparse.SUPPRESS)
@@ -386,23 +386,23 @@ def main() -> int:
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         for size in SIZES[: 1 if given.quick else None] if only & {"key", "stop", "page"} else ():
             name = f"{size[0]} x {size[1]}"
-            answers = 12 if given.quick else 60
+            answers = 8 if given.quick else 60
             with stocked(size, answers + 8) as at:
                 if "page" in only and size == SIZES[0]:
-                    result["page"] = measure_page(browser, at, 2 if given.quick else 8)
+                    result["page"] = measure_page(browser, at, 1 if given.quick else 8)
                     rows.append(("first page, cold", _ms(result["page"]), "<= 2000 ms"))
                 if "key" in only:
                     result[f"key {name}, 1"] = found = measure_key(browser, at, 1, answers)
                     rows.append((f"key -> next part painted, {name}, 1 inspector", _ms(found), "p95 <= 50 ms"))
                 if "stop" in only:
-                    result[f"stop {name}"] = found = measure_stop(browser, at, 4 if given.quick else 20)
+                    result[f"stop {name}"] = found = measure_stop(browser, at, 3 if given.quick else 20)
                     rows.append((f"commit of a stop -> painted, {name}", _ms(found), "<= 100 ms"))
             if "key" in only and not given.quick:
                 with stocked(size, 10 * 14) as at:
                     result[f"key {name}, 10"] = found = measure_key(browser, at, 10, 10)
                 rows.append((f"key -> next part painted, {name}, 10 inspectors", _ms(found), "p95 <= 150 ms"))
         if "loop" in only:
-            loop = measure_loop(browser, 1 if given.quick else 4, 3.0 if given.quick else 15.0)
+            loop = measure_loop(browser, 1 if given.quick else 4, 2.0 if given.quick else 15.0)
             result["loop"] = loop
             rows.append(("loop's cycle with panel / without", f"{loop['ratio']:.3f} of {loop['ratios']}", "<= 1.05"))
         browser.close()

@@ -6,15 +6,19 @@ from sqlalchemy import text
 
 from station.store.ledger import Ledger
 
+NEWEST_DROPS = 4096
+"""Drops are noted in batches, each removed before the next is noted; what a crash left is among the newest."""
+
 
 def dropped_images(ledger: Ledger) -> list[str]:
-    """Every picture noted as dropped; a crash may have left its file on disk.
+    """The pictures noted last as dropped; a crash may have left their files on disk.
 
     Raises:
         LedgerFault: The ledger cannot be read.
     """
+    newest = text("SELECT image_sha256 FROM dropped_image ORDER BY rowid DESC LIMIT :n")
     with ledger.transaction() as session:
-        return [str(h) for h in session.execute(text("SELECT image_sha256 FROM dropped_image")).scalars()]
+        return [str(h) for h in session.execute(newest, {"n": NEWEST_DROPS}).scalars()]
 
 
 def drawn_audits(ledger: Ledger, *, limit: int) -> list[tuple[str, float]]:

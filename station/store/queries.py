@@ -377,7 +377,8 @@ def _find_faults(engine: Engine, found: list[str]) -> None:
         "has a label without its crop": """
             SELECT c.part_id FROM confirmation c JOIN inspection i ON i.part_id = c.part_id
             WHERE c.answer IN ('agree', 'false_alarm', 'other_class', 'missed_defect') AND i.image_sha256 IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM review r WHERE r.id = c.review_id AND r.reason = 'challenge')
+            AND NOT EXISTS (SELECT 1 FROM review r WHERE r.id = c.review_id AND (r.reason = 'challenge' OR (
+                r.reason = 'correction' AND i.image_sha256 IN (SELECT image_sha256 FROM dropped_image))))
             AND NOT EXISTS (SELECT 1 FROM sample s WHERE s.confirmation_id = c.id)""",
         "is asked about under another's number without being a challenge, or trains from one": """
             SELECT r.part_id FROM review r WHERE (r.shown_as IS NOT NULL AND r.moves = 1) OR (r.reason = 'challenge'

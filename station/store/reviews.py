@@ -138,13 +138,17 @@ def read_open(ledger: Ledger, review_id: int) -> OpenReview:
 def read_part(ledger: Ledger, part_id: str) -> OpenReview:
     """What must be known of a part to correct what was said of it; its ``id`` is 0, as no question is open.
 
+    A picture that had to leave for the disk budget is none: an escape must be noted without it as well.
+
     Raises:
         ReviewRefused: There is no such part (``unknown``).
     """
     with ledger.transaction() as session:
         row = session.execute(
             text(
-                "SELECT 0, i.part_id, 'correction', 0, i.image_sha256, i.candidates, i.recipe_sha256, n.recipe_json "
+                "SELECT 0, i.part_id, 'correction', 0, CASE WHEN EXISTS (SELECT 1 FROM dropped_image d "
+                "WHERE d.image_sha256 = i.image_sha256) THEN NULL ELSE i.image_sha256 END, "
+                "i.candidates, i.recipe_sha256, n.recipe_json "
                 "FROM inspection i JOIN run n ON n.id = i.run_id WHERE i.part_id = :p"
             ),
             {"p": part_id},
