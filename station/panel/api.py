@@ -17,6 +17,7 @@ from station.panel import views
 from station.panel.push import Push
 from station.panel.reading import REFERENCE_FORMS, Reading
 from station.panel.session import Caller, allowed
+from station.panel.thumbnails import Thumbnails
 from station.store import queries
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 QUEUE_SHOWN = 24
 RECENT_SHOWN = 20
+FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
+"""A picture is named by its content: what was once right stays right."""
+
 STATUS_OF = {"unknown": 404, "invalid": 422}
 """HTTP status of a refusal by its code; every other one is a conflict (409)."""
 
@@ -75,6 +79,7 @@ def words(language: str | None, otherwise: str) -> dict[str, Any]:
 def routes(reading: Reading, push: Push) -> APIRouter:
     """What every screen asks: names and words, the newest state, pictures."""
     router = APIRouter()
+    thumbnails = Thumbnails()
 
     @router.get("/api/boot")
     def boot(_: Watcher, lang: str | None = None) -> JSONResponse:
@@ -96,9 +101,15 @@ def routes(reading: Reading, push: Push) -> APIRouter:
         path = reading.image_path(name)
         if path is None:
             return JSONResponse({"code": "no_image", "words": "no picture of that name"}, status_code=404)
-        # Named by its content: what was once right stays right.
-        forever = {"cache-control": "private, max-age=31536000, immutable", "etag": f'"{name}"'}
-        return FileResponse(path, media_type="image/jpeg", headers=forever)
+        return FileResponse(path, media_type="image/jpeg", headers={**FOREVER, "etag": f'"{name}"'})
+
+    @router.get("/thumbnail/{name}.jpg")
+    def thumbnail(name: str, _: Watcher) -> Response:
+        path = reading.image_path(name)
+        small = None if path is None else thumbnails.of(path)
+        if small is None:
+            return JSONResponse({"code": "no_image", "words": "no picture of that name"}, status_code=404)
+        return Response(small, media_type="image/jpeg", headers=FOREVER)
 
     @router.get("/reference")
     def reference(_: Watcher) -> Response:

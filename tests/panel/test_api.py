@@ -215,6 +215,19 @@ def test_large_and_malformed_bodies_are_refused(browser: Browser) -> None:
 @pytest.mark.parametrize("name", ["0" * 64, "0" * 63, "..%2f..%2fledger", "A" * 64])
 def test_only_pictures_of_parts_are_given(browser: Browser, name: str) -> None:
     assert browser.http.get(f"/image/{name}.jpg").status_code == 404
+    assert browser.http.get(f"/thumbnail/{name}.jpg").status_code == 404
+
+
+def test_a_part_has_a_picture_and_a_stamp_of_it_for_those_who_may_look(rehearse: Make, browser: Browser) -> None:
+    rehearse("r", parts=1, held=1)
+    picture = browser.http.get("/api/live").json()["queue"][0]["image"]
+    stamp = picture.replace("/image/", "/thumbnail/")
+    whole, small = browser.http.get(picture), browser.http.get(stamp)
+    assert whole.headers["content-type"] == small.headers["content-type"] == "image/jpeg"
+    assert "immutable" in small.headers["cache-control"]
+    assert 0 < len(small.content) < len(whole.content)
+    browser.http.cookies.clear()
+    assert browser.http.get(stamp).status_code == 401
 
 
 def test_a_reference_outside_the_recipes_is_not_given(rehearse: Make, browser: Browser, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import { Failure, ask, canStore, state, uuid } from "./link.js";
 import { decode, warm } from "./stage.js";
 
 const AHEAD = 2;
+const SOON_MS = 60; // a picture that comes within so long is shown with its part, not after it
 const RENEW_MS = 20000;
 const ABSENT_MS = 180000; // nobody touched the screen for so long: its parts may go to someone else
 const GONE = new Set(["answered", "taken", "settled", "same_person", "unknown"]);
@@ -71,6 +72,10 @@ export class Desk {
         } catch {
           return; // the next change of ledger or loop asks again
         }
+        if (claimed !== null) {
+          this.#load(claimed);
+          if (!this.current) await soon(claimed.decoded); // one painting instead of two
+        }
         if (epoch !== this.epoch) { this.again = true; break; }
         if (claimed === null) break;
         if (this.holding.includes(claimed.id) || this.flying.has(claimed.id)) break; // an undo brought it back meanwhile
@@ -87,7 +92,6 @@ export class Desk {
   }
 
   #take(part) {
-    this.#load(part);
     this.done.delete(part.id);
     const owed = this.unsent.delete(part.id);
     if (owed) {
@@ -246,6 +250,11 @@ export class Desk {
     this.ready = [];
     this.show("next");
   }
+}
+
+/** Waits for a picture that is about to come, never for one that is not. */
+function soon(decoded) {
+  return Promise.race([decoded, new Promise((wake) => setTimeout(wake, SOON_MS))]);
 }
 
 function remembered() {

@@ -1,9 +1,7 @@
 // How is each block of the review screen drawn? Pure: a part in, HTML out. A blind part brings no opinion to draw.
 import { STATE_ICON, icon } from "./icons.js";
-import { canStore, safe, state, text } from "./link.js";
-import { ageOf, causeOf, reasonOf, recordOf, score as figure, titleOf } from "./words.js";
-
-export { ageOf, titleOf };
+import { safe, state, text } from "./link.js";
+import { causeOf, reasonOf, recordOf, score as figure, titleOf } from "./words.js";
 
 const HELD_ICON = { uncertain: "question", rejected: "cross", undefined: "warn", second_person: "persons" };
 
@@ -84,18 +82,6 @@ export function classesFace(part, enabled, judge = null) {
 export function causesFace(enabled) {
   return (state.boot.causes ?? []).map((c) =>
     `<button type="button" data-cause="${safe(c.name)}" ${enabled ? "" : "disabled"}><b>${safe(causeOf(c.name))}</b>${c.key ? `<kbd>${safe(c.key.toUpperCase())}</kbd>` : ""}</button>`).join("");
-}
-
-/** The strip of waiting parts, the one shown first. */
-export function queueFace(parts, current) {
-  if (!parts.length && !canStore()) return ""; // what waits is not known now
-  if (!parts.length) return `<p class="st-muted">${safe(text("queue.empty"))}</p>`;
-  return `<ol>${parts.map((q) => {
-    const other = q.claimed_by && q.claimed_by !== state.person;
-    const under = q === current ? text("queue.now") : other ? text("queue.other", { name: q.claimed_by }) : ageOf(q.opened_at);
-    const picture = q.image ? `<img src="${q.image}" alt="" loading="lazy" decoding="async">` : icon("warn");
-    return `<li data-now="${q === current ? "yes" : ""}" data-other="${other ? "yes" : ""}"><div>${picture}</div><b>#${q.number}</b><small>${safe(under)}</small></li>`;
-  }).join("")}</ol>`;
 }
 
 /** What the screen says while it shows no part: why, and what happens next. */

@@ -3,6 +3,7 @@ import { icon } from "./icons.js";
 import { ask, label, on, safe, start, state, text } from "./link.js";
 import { answerWords, clock, day, dispositionFace, verdictFace, whole } from "./past.js";
 import { Story } from "./story.js";
+import { thumbnail } from "./strip.js";
 import { score, titleOf } from "./words.js";
 
 const EVALUATIONS = ["OK", "NOT_OK", "NOT_DECIDABLE", "UNDEFINED"];
@@ -104,7 +105,7 @@ export async function mount(element) {
   }
 
   function row(part) {
-    const picture = part.image ? `<img src="${part.image}" alt="" loading="lazy" decoding="async">` : `<i title="${safe(text(part.image_dropped ? "history.dropped" : "stage.none"))}">${icon("warn")}</i>`;
+    const picture = part.image ? `<img src="${thumbnail(part.image)}" alt="" loading="lazy" decoding="async">` : `<i title="${safe(text(part.image_dropped ? "history.dropped" : "stage.none"))}">${icon("warn")}</i>`;
     const found = part.hidden || !part.label ? "–" : `${safe(titleOf(part.label))} <small>${part.score === null ? "" : score(part.score)}</small>`;
     const a = part.answer;
     const who = a ? `<b>${safe(a.person)}</b> ${safe(answerWords(a))}${a.reason === "correction" ? ` <em>${safe(text("history.corrected"))}</em>` : ""}` : "–";

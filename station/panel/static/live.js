@@ -3,6 +3,7 @@ import { Camera } from "./camera.js";
 import { STATE_ICON, VERDICT_ICON, icon } from "./icons.js";
 import { ask, label, now, on, safe, sentence, shownState, start, state, text } from "./link.js";
 import { whole } from "./past.js";
+import { thumbnail } from "./strip.js";
 import { reasonOf } from "./words.js";
 
 const STAGES_SHOWN = ["detect", "image", "commit", "line"];
@@ -98,7 +99,7 @@ export async function mount(element) {
       const li = document.createElement("li");
       li.key = key;
       Object.assign(li.dataset, { part: p.part_id, kind });
-      const picture = p.image ? `<img src="${p.image}" alt="" decoding="async">` : icon("warn");
+      const picture = p.image ? `<img src="${thumbnail(p.image)}" alt="" decoding="async">` : icon("warn");
       li.innerHTML = `<div>${picture}<span>${icon(VERDICT_ICON[kind])}</span></div><b>#${p.number}</b><small>${safe(text(`verdict.${kind}`))}</small>`;
       return li;
     }));

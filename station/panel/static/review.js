@@ -3,7 +3,7 @@ import { Alarm } from "./alarm.js";
 import { Answering } from "./answering.js";
 import { Closer } from "./closer.js";
 import { Desk } from "./desk.js";
-import { causesFace, classesFace, heldFace, idleFace, noPictureFace, put, queueFace, verdictFace } from "./faces.js";
+import { causesFace, classesFace, heldFace, idleFace, noPictureFace, put, verdictFace } from "./faces.js";
 import { Help } from "./help.js";
 import { icon } from "./icons.js";
 import { listen } from "./keys.js";
@@ -12,8 +12,19 @@ import { FirstLook } from "./look.js";
 import { Note } from "./note.js";
 import { Notices } from "./notices.js";
 import { Stage } from "./stage.js";
+import { Strip } from "./strip.js";
 import { Tools } from "./tools.js";
 import { reasonOf, titleOf } from "./words.js";
+
+/** Work that may come a moment after the part: once, when the frame under way has been painted. */
+function afterFrame(work) {
+  let due = false;
+  return () => {
+    if (due) return;
+    due = true;
+    requestAnimationFrame(() => setTimeout(() => { due = false; work(); }));
+  };
+}
 
 export async function mount(element) {
   await start();
@@ -28,7 +39,15 @@ export async function mount(element) {
   const note = new Note(at("note"), at("noted"));
   const notices = new Notices(at("notice"));
   const tools = new Tools(at("tools"), { stage, help, writeNote: () => { if (answering.possible && !answering.drawing) note.open(); } });
+  const strip = new Strip(at("queue"));
+  const paintQueue = afterFrame(() => {
+    const ids = desk.known;
+    const mine = [desk.current, ...desk.ready].filter(Boolean);
+    strip.paint(mine, desk.current, (state.change?.queue ?? []).filter((q) => !ids.has(q.id) && q.id !== desk.current?.id));
+  });
   let desk = null;
+  const lookCloser = afterFrame(() => closer.look(null));
+  const flash = afterFrame(() => tell("flash"));
   let selectedAt = -Infinity;
   let shaped = false;
   at("review").dataset.ready = "yes";
@@ -52,18 +71,18 @@ export async function mount(element) {
     answering.appeared(part, why);
     stage.judge = part?.judge ?? null;
     stage.show(part?.bitmap ?? null, part?.candidates ?? [], part?.heatmap ?? null);
-    performance.mark("station-painted", { detail: { id: part?.id ?? null, why } });
+    performance.mark("station-painted", { detail: { id: part?.id ?? null, why, picture: part?.picture ?? null } });
     if (part && part.paintedAt === undefined && part.picture !== "loading") {
       part.paintedAt = performance.now();
       requestAnimationFrame(() => { part.paintedAt = performance.now(); });
     }
     if (why === "undone") look.forget(part.id);
-    if (why === "new") tell("flash");
+    if (why === "new") flash();
     keepShape(part);
     note.about(part);
-    closer.look(null);
     paintWords();
     tell("part", part);
+    lookCloser();
     if (part) closer.later(part);
   }
 
@@ -111,13 +130,6 @@ export async function mount(element) {
     put(at("held"), held.html);
     at("reason").textContent = part.blind ? "" : reasonOf(part);
     if (nopic) put(at("nopic"), noPictureFace(part));
-  }
-
-  function paintQueue() {
-    const ids = desk.known;
-    const mine = [desk.current, ...desk.ready].filter(Boolean);
-    const rest = (state.change?.queue ?? []).filter((q) => !ids.has(q.id) && q.id !== desk.current?.id);
-    put(at("queue"), queueFace([...mine, ...rest].slice(0, 12), desk.current));
   }
 
   function paintTools() {

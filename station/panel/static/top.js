@@ -3,6 +3,8 @@ import { STATE_ICON, icon } from "./icons.js";
 import { on, safe, shownState, start, state, text } from "./link.js";
 import { PersonOverlay } from "./person.js";
 
+const FLASH_MS = 900; // the bar tells of a new stop for so long
+
 export async function mount(element) {
   const at = (id) => element.querySelector(`#st-${id}`);
   await start();
@@ -55,11 +57,12 @@ export async function mount(element) {
   });
   on("part", (shown) => { part = shown; paint(); });
   on("stored", (n) => { stored = n; paint(); });
+  let flashing = 0;
   on("flash", () => {
-    const bar = at("top");
-    bar.classList.remove("st-flash");
-    void bar.offsetWidth; // so that the animation begins anew
-    bar.classList.add("st-flash");
+    // On and off, no animation: one would have the browser paint every frame just while the part must come.
+    at("top").classList.add("st-flash");
+    clearTimeout(flashing);
+    flashing = setTimeout(() => at("top").classList.remove("st-flash"), FLASH_MS);
   });
   on("boot", () => { names(); paint(); });
   for (const name of ["loop", "change", "link", "person"]) on(name, paint);
