@@ -10,7 +10,7 @@ from pathlib import Path
 from station.config import StationConfig
 from station.core.errors import LedgerFault
 from station.sim.devices import read_journal
-from station.store import queries
+from station.store import books, queries
 from station.store.database import Reader, open_reader
 from station.store.images import image_path
 from station.store.ledger import Balance
@@ -47,14 +47,14 @@ def check_station(config: StationConfig, *, journal: Path | None = None) -> Ledg
         faults.extend(f for f in found if f not in faults)
 
     try:
-        ask(lambda: queries.faults_in_books(engine))
+        ask(lambda: books.faults_in_books(engine))
         ask(lambda: _absent_pictures(engine, config.store.images))
         if journal is not None:
-            ask(lambda: _line_faults(read_journal(journal), queries.releases(engine)))
-        books: Balance | None = None
+            ask(lambda: _line_faults(read_journal(journal), books.releases(engine)))
+        balance: Balance | None = None
         with suppress(LedgerFault):  # told by the first question already
-            books = queries.balance(engine)
-        return LedgerCheck(books, tuple(faults))
+            balance = queries.balance(engine)
+        return LedgerCheck(balance, tuple(faults))
     finally:
         engine.dispose()
 
@@ -73,7 +73,7 @@ def newest_parts(config: StationConfig, *, limit: int) -> list[queries.PartView]
 
 
 def _absent_pictures(engine: Reader, images: Path) -> list[str]:
-    absent = [part_id for part_id, sha256 in queries.needed_images(engine) if not image_path(images, sha256).is_file()]
+    absent = [part_id for part_id, sha256 in books.needed_images(engine) if not image_path(images, sha256).is_file()]
     return [f"picture is not on disk: {', '.join(absent[:5])} ({len(absent)} in all)"] if absent else []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from station.store import queries
+from station.store import books, queries
 from station.store.database import Reader
 
 
@@ -57,7 +57,7 @@ def summarise(engine: Reader, *, since: str, seconds: float, stage_ms: dict[str,
     return ShiftSummary(
         counts=queries.shift_counts(engine, since=since),
         books=str(queries.balance(engine)),
-        faults_in_books=tuple(queries.faults_in_books(engine)),
+        faults_in_books=tuple(books.faults_in_books(engine)),
         defective_parts=sum(1 for t in known if t.truth != "ok"),
         good_parts=sum(1 for t in known if t.truth == "ok"),
         released_defective=sum(1 for t in known if t.truth != "ok" and t.disposition == "RELEASE"),

@@ -27,7 +27,7 @@ from station.inspection import Inspector
 from station.loop import InspectionLoop
 from station.recipe import DefectClass, HealthLimits, HoldSettings, Recipe, ReviewSettings
 from station.review import ReviewDesk
-from station.store import queries
+from station.store import books
 from station.store.database import open_reader
 from station.store.images import EncodedImage, ImageStore, encode
 from station.store.ledger import Command, Ledger, Record, RunStart
@@ -394,7 +394,7 @@ class Bench:
         try:
             if kind is None:
                 assert self.line.wrong == []
-                assert self.books_may_be_wrong or queries.faults_in_books(self.reader) == []
+                assert self.books_may_be_wrong or books.faults_in_books(self.reader) == []
                 until(lambda: set(threading.enumerate()) <= self._threads, "threads are left alive")
         finally:
             self.reader.dispose()

@@ -58,7 +58,7 @@ def test_a_folder_runs_free_and_a_video_is_triggered(config: StationConfig, tmp_
     station = build(config.model_copy(update={"source": FootageSource(path=tmp_path / "pictures")}), "bolt")
     try:
         assert isinstance(station.source, ImageFolder)
-        assert isinstance(station.loop._trigger, FreeRun)
+        assert isinstance(station.loop._eyes._trigger, FreeRun)
     finally:
         station.close()
 
@@ -67,7 +67,7 @@ def test_a_camera_is_opened_by_its_address(config: StationConfig) -> None:
     station = build(config.model_copy(update={"source": CameraSource(address="/dev/no-such-camera")}), "bolt")
     try:
         assert isinstance(station.source, Camera)
-        assert isinstance(station.loop._trigger, Presence)
+        assert isinstance(station.loop._eyes._trigger, Presence)
     finally:
         station.close()
 

@@ -15,6 +15,7 @@ from station.core.verdict import Answer
 from station.recipe import Recipe
 from station.review import ReviewDesk
 from station.store import queries
+from station.store.samples import stored_samples
 from tests.builders import BAD, OK, UNCERTAIN, Bench, detections, recipe, run_start
 
 PRODUCT = recipe(mode="divert", lane_capacity=9, undo_s=3.0)
@@ -42,11 +43,11 @@ def settled(bench: Bench, score: Any = None) -> str:
 
 def test_a_corrected_label_takes_the_place_of_the_first(bench: Bench) -> None:
     part_id = settled(bench)
-    assert [s.label for s in queries.samples(bench.reader)] == ["ok"]
+    assert [s.label for s in stored_samples(bench.reader)] == ["ok"]
     correct(bench, part_id, label="dent")
-    assert [(s.label, s.person, s.reason) for s in queries.samples(bench.reader)] == [("dent", "eva", "correction")]
+    assert [(s.label, s.person, s.reason) for s in stored_samples(bench.reader)] == [("dent", "eva", "correction")]
     correct(bench, part_id, Answer.FALSE_ALARM, key="fix-2")
-    assert [s.label for s in queries.samples(bench.reader)] == ["ok"]
+    assert [s.label for s in stored_samples(bench.reader)] == ["ok"]
     assert bench.one("SELECT count(*) FROM sample") == 3  # nothing is lost
 
 
@@ -73,7 +74,7 @@ def test_it_moves_nothing_and_is_noted_as_an_escape(bench: Bench) -> None:
 def test_a_passed_part_can_be_corrected(bench: Bench) -> None:
     part_id = bench.show_part(OK)
     correct(bench, part_id, Answer.MISSED_DEFECT, label="scratch", xyxy=(4, 4, 20, 20))
-    assert [(s.label, s.box.xyxy) for s in queries.samples(bench.reader)] == [("scratch", (4.0, 4.0, 20.0, 20.0))]
+    assert [(s.label, s.box.xyxy) for s in stored_samples(bench.reader)] == [("scratch", (4.0, 4.0, 20.0, 20.0))]
     assert bench.one("SELECT count(*) FROM event WHERE kind = 'escape'") == 1
 
 
@@ -136,7 +137,7 @@ def test_a_part_is_answered_under_the_limits_it_was_stopped_by(bench: Bench) -> 
     bench.show_part(detections(("scratch", 0.5, SCRATCH)))
     today = ReviewDesk(bench.ledger, bench.images, changed(0.8), clock=bench.clock)
     assert today.confirm(GivenAnswer("key-0001", 1, Answer.AGREE, "mia", 1.0)) == 1  # today's would propose nothing
-    assert [s.label for s in queries.samples(bench.reader)] == ["scratch"]
+    assert [s.label for s in stored_samples(bench.reader)] == ["scratch"]
 
 
 def test_another_product_does_not_start_over_parts_that_wait(tmp_path: Path) -> None:
@@ -157,7 +158,7 @@ def test_an_escape_is_noted_also_where_the_passed_parts_picture_had_to_go(bench:
     bench.images.drop(gone)
     correct(bench, part_id, Answer.OTHER_CLASS, label="dent")
     assert bench.one("SELECT count(*) FROM event WHERE kind = 'escape'") == 1
-    assert list(queries.samples(bench.reader)) == []  # there is nothing left to cut a crop from
+    assert list(stored_samples(bench.reader)) == []  # there is nothing left to cut a crop from
 
 
 def test_a_picture_that_is_merely_lost_is_asked_for(bench: Bench) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from station.answers import GivenAnswer, GivenJudgement
 from station.core.errors import ReviewRefused
 from station.core.verdict import Answer, Disposition
-from station.store import queries
 from station.store.reviews import DISPOSITION_OF
+from station.store.samples import stored_samples
 from tests.builders import Bench, detections, recipe
 
 PRODUCT = recipe(mode="divert", lane_capacity=99, undo_s=3.0)
@@ -37,7 +37,7 @@ def judge(bench: Bench, *judgements: GivenJudgement, review: int = 1, **how: Any
 
 
 def labels(bench: Bench) -> list[tuple[str, tuple[float, ...], str | None]]:
-    return [(s.label, s.box.xyxy, s.proposed) for s in queries.samples(bench.reader)]
+    return [(s.label, s.box.xyxy, s.proposed) for s in stored_samples(bench.reader)]
 
 
 def test_each_defect_gets_the_crop_of_its_own_answer(bench: Bench) -> None:

@@ -23,7 +23,7 @@ from station.core.ports import LineSignals
 from station.core.timing import StageTimes, SystemClock
 from station.core.verdict import Answer, Disposition, Inspection, StationState
 from station.review import ReviewDesk
-from station.store import queries
+from station.store import books, queries
 from tests.builders import BAD, OK, UNCERTAIN, Bench, FakeSource, frame, picture, recipe, spoiled, until
 
 HELD, RELEASED = Disposition.HOLD, Disposition.RELEASE
@@ -182,7 +182,7 @@ def test_a_full_budget_removes_pictures_of_passed_parts_first_and_says_so(tmp_pa
         assert bench.faults() == {}
         assert len(bench.line.released()) == shown - 1
         assert bench.images.used_bytes <= 12_000
-        for _, sha256 in queries.needed_images(bench.reader):
+        for _, sha256 in books.needed_images(bench.reader):
             bench.images.read_bytes(sha256)
         held = bench.one("SELECT image_sha256 FROM inspection WHERE number = 1")
         assert bench.images.read_bytes(held)
@@ -206,9 +206,9 @@ def test_a_dropped_picture_that_comes_again_counts_as_there_again(tmp_path: Path
         dropped = bench.ledger.oldest_passed_images()
         bench.ledger.note_dropped_images(dropped)
         bench.images.drop(dropped)
-        assert list(queries.needed_images(bench.reader)) == []
+        assert list(books.needed_images(bench.reader)) == []
         bench.show_part(BAD, image=same)
-        assert {h for _, h in queries.needed_images(bench.reader)} == set(dropped)
+        assert {h for _, h in books.needed_images(bench.reader)} == set(dropped)
 
 
 def test_a_full_disk_of_held_parts_still_lets_people_free_the_line(tmp_path: Path) -> None:
@@ -581,7 +581,7 @@ def test_books_that_do_not_balance_stop_automatic_release(tmp_path: Path) -> Non
         bench.restart()
         assert "books" in bench.faults()
         bench.books_may_be_wrong = True
-        assert any("do not balance" in f for f in queries.faults_in_books(bench.reader))
+        assert any("do not balance" in f for f in books.faults_in_books(bench.reader))
 
 
 # ------------------------------------------------------------------ every fault names its remedy

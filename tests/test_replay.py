@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from station.cli import app
 from station.config import StationConfig, load_config
 from station.replay import replay
-from station.store import queries
+from station.store import books, queries
 from station.store.database import open_reader
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,7 +95,7 @@ def test_the_ledger_is_kept_where_asked(footage: Path, config: StationConfig, tm
     result = replay(footage, config, "bolt", database=database)
     reader = open_reader(database)
     try:
-        assert queries.faults_in_books(reader) == []
+        assert books.faults_in_books(reader) == []
         assert queries.balance(reader).triggered == len(result.parts)
     finally:
         reader.dispose()

@@ -21,8 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from station.core.errors import LedgerFault, ReviewRefused
 from station.core.verdict import Answer, Disposition, Evaluation
 from station.review import LEASE_S
-from station.store import queries
+from station.store import books, queries
 from station.store.reviews import DISPOSITION_OF, next_settlement
+from station.store.samples import stored_samples
 from tests.builders import BAD, MODEL, OK, UNCERTAIN, Bench, detections, picture, recipe
 
 PRODUCT = recipe(mode="divert", lane_capacity=99, undo_s=3.0)
@@ -73,7 +74,7 @@ def test_each_answer_settles_into_its_disposition_once(bench: Bench, answer: Ans
 
 
 def samples(bench: Bench) -> list[tuple[str, tuple[float, ...], str | None, float | None]]:
-    return [(s.label, s.box.xyxy, s.proposed, s.score) for s in queries.samples(bench.reader)]
+    return [(s.label, s.box.xyxy, s.proposed, s.score) for s in stored_samples(bench.reader)]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_crop_shows_exactly_the_parts_pixels_around_the_box(bench: Bench) -> N
     bench.show_part(TWO, image=picture(5))
     bench.answer(1, Answer.AGREE)
     stored = bench.images.read(bench.one("SELECT image_sha256 FROM inspection"))
-    scratch, dent = queries.samples(bench.reader)
+    scratch, dent = stored_samples(bench.reader)
     # Margin: half the longer side, at least 16 pixels, cut at the border.
     assert scratch.crop_box.xyxy == (4.0, 0.0, 60.0, 48.0)
     assert dent.crop_box.xyxy == (44.0, 14.0, 86.0, 64.0)
@@ -138,7 +139,7 @@ def test_a_large_crop_is_kept_as_jpeg(tmp_path: Path) -> None:
     with Bench(tmp_path, product=PRODUCT, durable=False) as bench:
         bench.show_part({"scratch": 0.9, "dent": 0.0}, image=picture(1, width=640, height=480))
         bench.answer(1, Answer.FALSE_ALARM)
-        (sample,) = queries.samples(bench.reader)
+        (sample,) = stored_samples(bench.reader)
         assert sample.crop_format == "jpg"
         assert sample.crop[:2] == b"\xff\xd8"
 
@@ -150,7 +151,7 @@ def test_a_label_keeps_who_when_how_long_what_was_shown_and_why_it_was_asked(ben
     assert bench.rows("SELECT person, seconds, label, note, shown, answered_at FROM confirmation") == [
         ("anna", 4.25, "scratch", "at the rim", "verdict and boxes", "2026-01-01T00:00:07.000000+00:00")
     ]
-    sample = next(queries.samples(bench.reader))
+    sample = next(stored_samples(bench.reader))
     assert (sample.person, sample.seconds, sample.answer, sample.reason) == ("anna", 4.25, "agree", "rejected")
     assert (sample.model_sha256, sample.p_select, sample.serial, sample.lot) == (MODEL.sha256, 1.0, "S7", "L1")
     assert (sample.width, sample.height, sample.simulated) == (96, 64, False)
@@ -162,7 +163,7 @@ def test_an_audit_keeps_the_probability_with_which_it_was_drawn(tmp_path: Path) 
         while not bench.one("SELECT count(*) FROM review"):
             bench.show_part(OK)
         bench.answer(1, Answer.MISSED_DEFECT, label="dent", xyxy=(8, 8, 24, 24))
-        (sample,) = queries.samples(bench.reader)
+        (sample,) = stored_samples(bench.reader)
         assert (sample.reason, sample.p_select) == ("audit", 0.5)
         assert queries.shift_counts(bench.reader).audit_escapes == 1
 
@@ -315,12 +316,12 @@ def test_an_answer_can_be_taken_back_until_it_is_settled(bench: Bench) -> None:
     assert bench.desk.undo("anna", "u1") == (1, part_id)
     bench.turn(9.0)
     assert bench.line.standing[part_id] is Disposition.HOLD
-    assert list(queries.samples(bench.reader)) == []
+    assert list(stored_samples(bench.reader)) == []
     assert bench.rows("SELECT undone_by, undone_at IS NOT NULL FROM confirmation") == [("anna", 1)]
     bench.answer(1, Answer.FALSE_ALARM)
     bench.turn(3.0)
     assert bench.line.released() == [part_id]
-    assert {s.label for s in queries.samples(bench.reader)} == {"ok"}
+    assert {s.label for s in stored_samples(bench.reader)} == {"ok"}
     with pytest.raises(ReviewRefused, match="already settled") as caught:
         bench.desk.undo("anna", "u2")
     assert caught.value.code == "nothing_to_undo"
@@ -373,7 +374,7 @@ def test_unsure_asks_a_second_person_who_is_another_one(bench: Bench) -> None:
     bench.answer(2, Answer.AGREE, person="berta")
     bench.turn(3.0)
     assert bench.line.standing[part_id] is Disposition.REJECT
-    assert {s.reason for s in queries.samples(bench.reader)} == {"second_person"}
+    assert {s.reason for s in stored_samples(bench.reader)} == {"second_person"}
     assert bench.loop.status().waiting == 0
 
 
@@ -485,7 +486,7 @@ class Shift(RuleBasedStateMachine):
     @invariant()
     def books_balance(self) -> None:
         assert queries.balance(self.bench.reader).holds
-        assert queries.faults_in_books(self.bench.reader) == []
+        assert books.faults_in_books(self.bench.reader) == []
         assert self.bench.line.wrong == []
 
     @invariant()

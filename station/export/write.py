@@ -24,7 +24,8 @@ from station.export.manifest import ExportReport, Manifest
 from station.export.split import Splitter
 from station.store import queries
 from station.store.database import open_reader
-from station.store.queries import RunInfo, StoredSample
+from station.store.queries import RunInfo
+from station.store.samples import StoredSample, stored_samples
 
 MIN_VISIBLE = 0.25
 """Share of another confirmed box of the part that a crop must show for the box to be marked in it too."""
@@ -74,7 +75,7 @@ def export_samples(
         files = stack.enter_context(ExitStack())
         writer = form_of(form, folder, categories=categories, stack=files)
         people = _People(names=names)
-        samples = map(_checked, files.enter_context(closing(queries.samples(engine))))
+        samples = map(_checked, files.enter_context(closing(stored_samples(engine))))
         for part_id, of_part in groupby(samples, key=lambda s: s.part_id):
             part = list(of_part)
             picture = _write_picture(part[0], images, folder, manifest)

@@ -48,13 +48,14 @@ def _small(path: Path) -> bytes | None:
     except OSError:
         return None
     # A JPEG can be decoded at an eighth of its size for a tenth of the work; how large it is, its eighth tells.
-    image = cv2.imdecode(stored, _REDUCED[0][1]) if stored.size else None
+    eighth = cv2.imdecode(stored, cv2.IMREAD_REDUCED_COLOR_8) if stored.size else None
+    if eighth is None:
+        return None
+    longest = 8 * max(eighth.shape[:2])
+    reduced = next((flag for by, flag in _REDUCED if longest >= by * SIDE), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(stored, reduced)
     if image is None:
         return None
-    longest = 8 * max(image.shape[:2])
-    reduced = next((flag for by, flag in _REDUCED if longest >= by * SIDE), cv2.IMREAD_COLOR)
-    if reduced != _REDUCED[0][1]:
-        image = cv2.imdecode(stored, reduced)
     scale = SIDE / max(image.shape[:2])
     if scale < 1.0:
         size = [max(1, round(side * scale)) for side in image.shape[1::-1]]

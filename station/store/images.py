@@ -165,7 +165,10 @@ class ImageStore:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise LedgerFault(f"part image {sha256[:12]}… could not be removed: {error}") from error
+                raise LedgerFault(
+                    f"part image {path} could not be removed ({error.strerror}): let the station's user write there, "
+                    "or remove the file by hand"
+                ) from error
             won += size
             self._used -= size
         return won

@@ -1,16 +1,14 @@
-"""What do people ask the ledger? Every read of panel, export, summary and check; read-only."""
+"""What do people ask the ledger about parts, reviews and runs? Read-only."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Engine, text
 from sqlmodel import Session
 
-from station.core.errors import LedgerFault
 from station.core.part import Box, Detection
 from station.store.ledger import BALANCE_SQL, Balance
 
@@ -103,35 +101,6 @@ class ShiftCounts:
     overkill: int
     confirmed_defects: int
     audit_escapes: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSample:
-    """A confirmed crop as exports read it."""
-
-    id: int
-    part_id: str
-    serial: str | None
-    lot: str | None
-    label: str
-    box: Box
-    crop_box: Box
-    crop: bytes
-    crop_format: str
-    crop_sha256: str
-    person: str
-    confirmed_at: str
-    seconds: float
-    answer: str
-    model_sha256: str | None
-    proposed: str | None
-    score: float | None
-    reason: str
-    p_select: float
-    simulated: bool
-    image_sha256: str | None
-    width: int | None
-    height: int | None
 
 
 _PART_COLUMNS = """
@@ -307,131 +276,6 @@ def truths(engine: Engine, *, since: str = "") -> list[KnownOutcome]:
             {"since": since},
         ).all()
     return [KnownOutcome(*r) for r in rows]
-
-
-def samples(engine: Engine) -> Generator[StoredSample, None, None]:
-    """Confirmed crops whose answer stands and was not corrected, in the order given; crops are read one by one."""
-    sql = text(
-        "SELECT s.id, s.part_id, i.serial, i.lot, s.label, s.box, s.crop_box, s.crop, s.crop_format, s.crop_sha256, "
-        "s.person, s.confirmed_at, s.seconds, c.answer, s.model_sha256, s.proposed, s.score, s.reason, s.p_select, "
-        "i.simulated, i.image_sha256, i.image_width, i.image_height "
-        "FROM sample s JOIN confirmation c ON c.id = s.confirmation_id JOIN inspection i ON i.part_id = s.part_id "
-        "WHERE c.undone_at IS NULL AND NOT EXISTS (SELECT 1 FROM confirmation k JOIN review r ON r.id = k.review_id "
-        "WHERE k.part_id = s.part_id AND k.id > c.id AND r.reason = 'correction') ORDER BY s.id"
-    )
-    with engine.connect() as connection:
-        for row in connection.execution_options(yield_per=64).execute(sql):
-            r = list(row)
-            r[5], r[6], r[19] = Box(*json.loads(r[5])), Box(*json.loads(r[6])), bool(r[19])
-            yield StoredSample(*r)
-
-
-def faults_in_books(engine: Engine) -> list[str]:
-    """Everything in the ledger that must not be, in words; empty where all is well.
-
-    Checked: the books balance; part numbers have no gap; every release has a passed inspection or a
-    person's standing answer; no part has two final commands; every label has its crop and the crop its
-    hash; every pass has its picture; SQLite's own integrity.
-    """
-    found: list[str] = []
-    try:
-        _find_faults(engine, found)
-    except LedgerFault as fault:  # pages so damaged that SQLite will not read them
-        found.append(str(fault))
-    return found
-
-
-def _find_faults(engine: Engine, found: list[str]) -> None:
-    books = balance(engine)
-    if not books.holds:
-        found.append(f"the books do not balance: {books}")
-    questions = {
-        "released without a pass or a person's answer": """
-            SELECT c.part_id FROM command c JOIN inspection i ON i.part_id = c.part_id
-            WHERE c.disposition = 'RELEASE' AND NOT (c.confirmation_id IS NULL AND i.evaluation = 'OK' AND i.audit = 0)
-            AND NOT EXISTS (SELECT 1 FROM confirmation f WHERE f.id = c.confirmation_id AND f.part_id = c.part_id
-                            AND f.answer = 'false_alarm' AND f.undone_at IS NULL)""",
-        "rejected or sent to rework without a person's answer": """
-            SELECT c.part_id FROM command c WHERE c.disposition IN ('REJECT', 'REWORK')
-            AND NOT EXISTS (SELECT 1 FROM confirmation f WHERE f.id = c.confirmation_id AND f.part_id = c.part_id
-                            AND f.undone_at IS NULL AND CASE f.answer
-                                WHEN 'agree' THEN 'REJECT' WHEN 'other_class' THEN 'REJECT'
-                                WHEN 'missed_defect' THEN 'REJECT' WHEN 'rework' THEN 'REWORK'
-                                ELSE '' END = c.disposition)""",
-        "has more than one final command": """
-            SELECT part_id FROM command WHERE disposition <> 'HOLD' GROUP BY part_id HAVING count(*) > 1""",
-        "has no command": """
-            SELECT part_id FROM inspection i WHERE NOT EXISTS (SELECT 1 FROM command c WHERE c.part_id = i.part_id)""",
-        "is held without an open review": """
-            SELECT part_id FROM inspection i
-            WHERE NOT EXISTS (SELECT 1 FROM command c WHERE c.part_id = i.part_id AND c.disposition <> 'HOLD')
-            AND NOT EXISTS (SELECT 1 FROM review r
-                            WHERE r.part_id = i.part_id AND r.settled_at IS NULL AND r.moves = 1)""",
-        "has a settled review without the command it asked for": """
-            SELECT c.part_id FROM confirmation c JOIN review r ON r.id = c.review_id
-            WHERE r.settled_at IS NOT NULL AND c.undone_at IS NULL AND c.answer <> 'unsure' AND r.moves = 1
-            AND NOT EXISTS (SELECT 1 FROM command d WHERE d.confirmation_id = c.id)""",
-        "has a settled review without an answer": """
-            SELECT part_id FROM review r WHERE settled_at IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM confirmation c WHERE c.review_id = r.id AND c.undone_at IS NULL)""",
-        "has a label without its crop": """
-            SELECT c.part_id FROM confirmation c JOIN inspection i ON i.part_id = c.part_id
-            WHERE c.answer IN ('agree', 'false_alarm', 'other_class', 'missed_defect') AND i.image_sha256 IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM review r WHERE r.id = c.review_id AND (r.reason = 'challenge' OR (
-                r.reason = 'correction' AND i.image_sha256 IN (SELECT image_sha256 FROM dropped_image))))
-            AND NOT EXISTS (SELECT 1 FROM sample s WHERE s.confirmation_id = c.id)""",
-        "is asked about under another's number without being a challenge, or trains from one": """
-            SELECT r.part_id FROM review r WHERE (r.shown_as IS NOT NULL AND r.moves = 1) OR (r.reason = 'challenge'
-            AND EXISTS (SELECT 1 FROM sample s JOIN confirmation c ON c.id = s.confirmation_id
-                        WHERE c.review_id = r.id))""",
-        "passed without a score, a model or a picture": """
-            SELECT part_id FROM inspection WHERE evaluation = 'OK'
-            AND (score IS NULL OR model_sha256 IS NULL OR image_sha256 IS NULL)""",
-    }
-    with engine.connect() as connection:
-        for words, sql in questions.items():
-            parts = [r[0] for r in connection.execute(text(sql)).all()]
-            if parts:
-                more = f" and {len(parts) - 5} more" if len(parts) > 5 else ""
-                found.append(f"{words}: {', '.join(parts[:5])}{more}")
-        damaged = [
-            str(row[0])
-            for row in connection.execution_options(yield_per=64).execute(
-                text("SELECT part_id, crop, crop_sha256 FROM sample")
-            )
-            if hashlib.sha256(row[1]).hexdigest() != row[2]
-        ]
-        if damaged:
-            found.append(f"has a crop that does not match its hash: {', '.join(damaged[:5])}")
-        loose = sorted({str(r[0]) for r in connection.execute(text("PRAGMA foreign_key_check")).all()})
-        if loose:
-            found.append(f"refers to rows that are gone: {', '.join(loose)}")
-        whole = [str(w) for w in connection.execute(text("PRAGMA integrity_check(5)")).scalars()]
-        if whole != ["ok"]:
-            found.append(f"SQLite reports: {'; '.join(whole)}")
-
-
-def needed_images(engine: Engine) -> Iterator[tuple[str, str]]:
-    """``(part_id, image_sha256)`` of every picture that must be on disk."""
-    with engine.connect() as connection:
-        for row in connection.execution_options(yield_per=256).execute(
-            text(
-                "SELECT part_id, image_sha256 FROM inspection WHERE image_sha256 IS NOT NULL "
-                "AND image_sha256 NOT IN (SELECT image_sha256 FROM dropped_image)"
-            )
-        ):
-            yield str(row[0]), str(row[1])
-
-
-def releases(engine: Engine) -> dict[str, str]:
-    """``{part_id: final disposition}`` of every part with a final command."""
-    with engine.connect() as connection:
-        return {
-            str(p): str(d)
-            for p, d in connection.execute(
-                text("SELECT part_id, disposition FROM command WHERE disposition <> 'HOLD'")
-            ).all()
-        }
 
 
 class ChangeWatch:

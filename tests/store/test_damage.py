@@ -16,7 +16,7 @@ from station.audit import check_station, newest_parts
 from station.config import StationConfig, StoreSettings
 from station.core.errors import LedgerFault
 from station.core.timing import SystemClock
-from station.store import queries
+from station.store import books, queries
 from station.store.database import Reader, open_reader
 from station.store.images import ImageStore
 from station.store.ledger import Ledger
@@ -83,7 +83,7 @@ def test_a_question_to_a_damaged_page_names_the_remedy(config: StationConfig, re
     with pytest.raises(LedgerFault, match=REMEDY):
         queries.recent_parts(reader, limit=PARTS)
     with pytest.raises(LedgerFault, match=REMEDY):
-        list(queries.needed_images(reader))
+        list(books.needed_images(reader))
     with pytest.raises(LedgerFault, match=REMEDY):
         newest_parts(config, limit=PARTS)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from station.core.verdict import Answer
-from station.store import queries
+from station.store import books, queries
 from station.store.database import open_reader
+from station.store.samples import stored_samples
 from tests.builders import BAD, OK, UNCERTAIN, Bench, detections, recipe
 
 TWO = detections(("scratch", 0.9, (20, 16, 44, 32)), ("dent", 0.5, (60, 30, 70, 50)))
@@ -34,7 +35,7 @@ def shift(tmp_path_factory: pytest.TempPathFactory) -> Path:
         bench.answer(4, Answer.UNSURE)
         bench.turn(4.0)
         bench.turn(4.0)
-        assert queries.faults_in_books(bench.reader) == []
+        assert books.faults_in_books(bench.reader) == []
         copy = tmp_path_factory.mktemp("copy") / "ledger.db"
         with closing(sqlite3.connect(bench.database)) as whole:
             whole.execute("VACUUM INTO ?", (str(copy),))
@@ -63,7 +64,7 @@ def plant(database: Path, *statements: str) -> None:
 def faults(database: Path) -> list[str]:
     reader = open_reader(database)
     try:
-        return queries.faults_in_books(reader)
+        return books.faults_in_books(reader)
     finally:
         reader.dispose()
 
@@ -179,7 +180,7 @@ def test_a_shift_adds_up(shift: Path) -> None:
 
 def test_undone_answers_never_reach_an_export(shift: Path) -> None:
     reader = open_reader(shift)
-    samples = list(queries.samples(reader))
+    samples = list(stored_samples(reader))
     assert [(s.label, s.answer, s.lot) for s in samples] == [
         ("scratch", "agree", "L1"),
         ("dent", "agree", "L1"),
@@ -193,8 +194,8 @@ def test_undone_answers_never_reach_an_export(shift: Path) -> None:
 
 def test_pictures_that_must_be_there_and_final_dispositions(shift: Path) -> None:
     reader = open_reader(shift)
-    assert [p for p, _ in queries.needed_images(reader)] == [f"ST01-{n:06d}" for n in range(1, 8)]
-    assert queries.releases(reader) == {
+    assert [p for p, _ in books.needed_images(reader)] == [f"ST01-{n:06d}" for n in range(1, 8)]
+    assert books.releases(reader) == {
         "ST01-000001": "RELEASE",
         "ST01-000002": "REJECT",
         "ST01-000003": "RELEASE",
