@@ -1,7 +1,9 @@
 """How does a screen learn at once that something changed? One watcher for all, one EventSource each.
 
 Two threads feed every screen: one asks the ledger every 20 ms whether it was written to, one asks the loop twice
-a second how it is. Each screen has a small queue of its own; one that does not read is cut off and comes back.
+a second how it is. A new question is told at once, everything else at most five times a second: people cannot read
+faster, and every telling costs panel and browser time that the loop may want. Each screen has a small queue of its
+own; one that does not read is cut off and comes back.
 """
 
 from __future__ import annotations
@@ -20,12 +22,16 @@ from station.core.errors import LedgerFault
 from station.exchange import LoopAway, LoopClient
 from station.panel.reading import Reading
 from station.panel.views import loop_state
+from station.store import queries
 from station.store.queries import ChangeWatch
 
 log = logging.getLogger(__name__)
 
 WATCH_S = 0.02
 """Between two questions whether the ledger was written to."""
+
+QUIET_S = 0.2
+"""Between two tellings of changes that bring no new question."""
 
 POLL_S = 0.5
 """Between two questions to the loop."""
@@ -128,15 +134,22 @@ class Push:
 
     def _watch(self) -> None:
         watch: ChangeWatch | None = None
-        said = False
+        said = changed = False
+        newest, quiet_until = 0, 0.0
         while not self._stopping.wait(WATCH_S):
             try:
                 watch = watch or ChangeWatch(self._reading.engine)
-                if watch.changed() and self._watched():
-                    begin = time.monotonic()
-                    self.tell("change", self._snapshot())
-                    # Looking must never take more than a fifth of the time, however full the ledger is.
-                    self._stopping.wait(4 * (time.monotonic() - begin))
+                changed = watch.changed() or changed
+                begin = time.monotonic()
+                if changed and self._watched():
+                    asked = queries.newest_review(self._reading.engine)
+                    if asked > newest or begin >= quiet_until:
+                        changed, newest = False, asked
+                        self.tell("change", self._snapshot())
+                        # Looking must never take more than a fifth of the time, however full the ledger is.
+                        took = time.monotonic() - begin
+                        quiet_until = begin + max(QUIET_S, 5 * took)
+                        self._stopping.wait(took)
                 said = False
             except Exception as error:
                 # Said once when it goes. A ledger that is not there yet is normal: the loop has never run.

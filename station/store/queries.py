@@ -163,6 +163,12 @@ def count_open_reviews(engine: Engine) -> int:
         )
 
 
+def newest_review(engine: Engine) -> int:
+    """Id of the newest question ever asked, 0 where there is none; of constant cost."""
+    with engine.connect() as connection:
+        return int(connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM review").scalar_one())
+
+
 def review(engine: Engine, review_id: int) -> ReviewView | None:
     """One question with its part; ``None`` where there is none of that id."""
     found = _reviews(engine, "WHERE r.id = :id", id=review_id)

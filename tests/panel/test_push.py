@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 import time
@@ -124,6 +125,36 @@ def test_a_screen_gets_the_whole_first_and_then_every_change(
     assert told[1].startswith("event: loop")
     first: dict[str, Any] = json.loads(told[2].split("data: ")[1])
     assert first["waiting"] == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_new_question_is_told_at_once_and_what_can_wait_waits(
+    rehearse: Callable[..., Rehearsal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push_module, "QUIET_S", 3600.0)
+    stage = rehearse("pr", pause_s=0.7, held=1)
+    reading = Reading(config(tmp_path))
+    told: list[int] = []
+
+    def snapshot() -> dict[str, Any]:
+        told.append(stage.ledger.balance().waiting)
+        return {}
+
+    push = Push(reading, Loop(), snapshot)  # type: ignore[arg-type]
+    push.start()
+
+    async def watch() -> None:
+        async for _ in push.stream():
+            if len(told) >= 5:
+                return
+
+    try:
+        asyncio.run(asyncio.wait_for(watch(), 20))
+    finally:
+        push.stop()
+        reading.close()
+    # The first two are the new screen's; passed parts between the held ones were told with them, never for themselves.
+    assert [b - a for a, b in itertools.pairwise(told[2:])] == [1, 1]
 
 
 def test_a_screen_that_does_not_read_is_cut_off_and_holds_nobody_up() -> None:

@@ -1,8 +1,8 @@
-// What does the camera see? Its newest picture about eight times a second, how many come, and how old it is.
+// What does the camera see? Its newest picture about six times a second, how many come, and how old it is.
 import { icon } from "./icons.js";
 import { safe, text } from "./link.js";
 
-const EVERY_MS = 110;
+const EVERY_MS = 150;
 const MOST_LOOKING = 2; // questions on their way at once
 const TIMEOUT_MS = 4000;
 const AGAIN_MS = 1000; // after a failure
