@@ -22,11 +22,44 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYOUTS = {"1280x800": (1280, 800), "800x1280": (800, 1280)}
-PEOPLE = (("Mia", "1111", ("Review", "Live")), ("Ada", "5555", ("History", "People")))
+PEOPLE = (("Mia", "1111", ("Review", "Live")), ("Ada", "5555", ("History", "Workbench", "People")))
 """Who shows which tabs."""
 
 HELD_PARTS = 4
 """Parts that must wait before the first picture is taken."""
+
+
+FOOTAGE_PARTS = 600
+"""Simulated parts of the footage that the workbench shows."""
+
+
+def make_footage(root: Path) -> None:
+    """A footage of simulated parts, labelled by what was planted, split, and scored by the demo's model."""
+    from datetime import UTC, datetime
+
+    from station.core.part import Part, PartId
+    from station.footage.book import About, Footage
+    from station.footage.record import kept_part
+    from station.footage.split import deal
+    from station.footage.truth import mark, now_mark
+    from station.sim.crops import training_crops
+
+    at = datetime.now(UTC)
+    footage = Footage.make(root / "shift-12", About("shift-12", "recorded", at.isoformat(), "screenshots", "simulator"))
+    marks = []
+    for n, (image, masks, _) in enumerate(training_crops(99, FOOTAGE_PARTS, defect_rate=0.4), start=1):
+        part = Part(
+            PartId(f"ST01-{n:06d}"), n, at, image, "simulator (seed 99)", n, simulated=True, lot=f"lot {n % 50}"
+        )
+        footage.add([kept_part(footage, part)])
+        planted = {label: int(mask.sum()) for label, mask in masks.items() if mask.any()}
+        marks.append(
+            now_mark(part.part_id, max(planted, key=planted.__getitem__, default="ok"), person="simulator", at=at)
+        )
+    mark(footage, marks)
+    deal(footage)
+    command = [sys.executable, "-m", "station", "replay", str(footage.folder), "--recipe", "demo-disc"]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def free_port() -> int:
@@ -59,6 +92,7 @@ def main() -> int:
     target.mkdir(parents=True, exist_ok=True)
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="station-look-") as folder:
+        make_footage(Path(folder) / "footage")
         demo = subprocess.Popen(
             [
                 sys.executable,
@@ -73,7 +107,7 @@ def main() -> int:
                 f"{folder}/ledger.db",
             ],
             cwd=ROOT,
-            env={**os.environ, "STATION_EXCHANGE__PORT": "0"},
+            env={**os.environ, "STATION_EXCHANGE__PORT": "0", "STATION_FOOTAGE": f"{folder}/footage"},
         )
         try:
             wait_for(f"http://127.0.0.1:{port}/sign-in", 60)
@@ -117,6 +151,13 @@ def look(browser: Any, base: str, target: Path, name: str, viewport: dict[str, i
             page.get_by_role("tab", name=tab, exact=True).click()
             if tab == "Review":
                 page.wait_for_selector("#st-review[data-part]:not([data-part=''])", timeout=120_000)
+            if tab == "Workbench":
+                page.wait_for_selector("#wb-rates table", timeout=30_000)
+                page.focus("[data-limit=pass_below]")
+                page.keyboard.press("PageDown")
+                page.click("#wb-diff [data-do=diff]")
+                page.wait_for_selector("#wb-diff .wb-flips")
+                page.evaluate("document.querySelector('#st-workbench').scrollTop = 0")
             keep(page, tab.lower(), 2500)
             if tab == "History":
                 page.get_by_role("combobox", name="Verdict").select_option("NOT_OK")

@@ -6,14 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from station import __version__
+from station.calibration.optics.files import Optics, load_optics
+from station.calibration.optics.standing import Standing
 from station.config import CameraSource, FootageSource, SimulatorSource, StationConfig
 from station.core.errors import ModelRefused
 from station.core.ports import Detector, FrameSource, Line, Trigger
 from station.core.timing import Clock, SystemClock
 from station.core.verdict import Inspection
+from station.decision import counts_of
 from station.drawing_key import drawing_key
 from station.health import FrameWatch
 from station.inspection import Inspector
+from station.limits_fit import recipe_in_force
 from station.line.unattended import Unattended
 from station.loop import InspectionLoop
 from station.recipe import FreeRunSettings, HealthLimits, Recipe, load_recipe
@@ -36,6 +40,7 @@ class Station:
 
     Attributes:
         truth: What the simulator knows of its parts; ``None`` with real sources.
+        optics: What was measured of the station's camera; ``None`` where nothing was.
     """
 
     recipe: Recipe
@@ -46,6 +51,7 @@ class Station:
     line: Line
     detector: Detector | None
     truth: KnownTruth | None
+    optics: Optics | None = None
 
     def close(self) -> None:
         """Lets go of source, line and ledger."""
@@ -64,6 +70,11 @@ def build(
 ) -> Station:
     """Puts a station together from its configuration and a recipe.
 
+    What was measured of the camera is applied to every frame of camera and simulator, and a station with a baseline
+    releases nothing by itself without a good check. Footage is left as it is: what this station recorded was
+    corrected before it was recorded, and twice corrected is wrong; what another camera recorded is none of this one's.
+    The station's scale counts for both.
+
     Args:
         config: Source, store and so on.
         recipe_name: Name of a recipe in ``config.recipes``.
@@ -72,13 +83,17 @@ def build(
         throw_away: The ledger is thrown away afterwards: nothing needs to survive a power cut.
 
     Raises:
-        ConfigError: Recipe or settings are wrong, or the ledger's drawing key is not what it was.
+        ConfigError: Recipe, settings or the camera's calibration are wrong, or the ledger's drawing key is not what
+            it was.
+        LimitsRefused: The limits in force do not fit the recipe any more.
         ModelRefused: The recipe's model is missing or not what its card says.
         LedgerFault: The ledger cannot be opened.
     """
     clock = clock or SystemClock()
-    recipe = load_recipe(recipe_name, config.recipes)
-    detector = open_detector(recipe, config)
+    file = load_recipe(recipe_name, config.recipes)
+    detector = open_detector(file, config)
+    optics = load_optics(config.optics_folder)
+    own_camera = not isinstance(config.source, FootageSource)
     ledger = Ledger(config.store.database, clock=clock, durable=not throw_away)
     try:
         images = ImageStore(
@@ -88,7 +103,10 @@ def build(
             durable=not throw_away,
         )
         images.drop(dropped_images(ledger))  # what a crash left between the note and the removal
-        inspector = Inspector(recipe, detector, key=drawing_key(config.store.drawing_key, ledger))
+        recipe, limits_version = recipe_in_force(ledger, file, usable=_usable(optics))
+        inspector = Inspector(
+            recipe, detector, key=drawing_key(config.store.drawing_key, ledger), mm_per_px=_scale(optics)
+        )
         source, trigger, line, truth = _devices(config, recipe, clock)
         model = detector.model if detector else None
         loop = InspectionLoop(
@@ -102,6 +120,8 @@ def build(
             desk=ReviewDesk(ledger, images, recipe, clock=clock),
             hold=recipe.hold,
             clock=clock,
+            correct=optics.correct if optics is not None and own_camera else None,
+            blocked=_standing(config, optics, clock) if own_camera else None,
             start=RunStart(
                 station=config.station,
                 recipe=recipe.name,
@@ -112,13 +132,21 @@ def build(
                 source=source.name,
                 line=line.name,
                 software=__version__,
+                optics_sha256=optics.sha256 if optics is not None and own_camera else None,
+                limits_version=limits_version,
             ),
             on_recorded=on_recorded,
+            file=file,
         )
     except BaseException:
         ledger.close()
         raise
-    return Station(recipe, loop, ledger, images, source, line, detector, truth)
+    return Station(recipe, loop, ledger, images, source, line, detector, truth, optics)
+
+
+def usable_here(config: StationConfig) -> Callable[[Recipe], object]:
+    """What raises ``ConfigError`` for a recipe whose limits this station cannot apply, for want of a scale."""
+    return _usable(load_optics(config.optics_folder))
 
 
 def open_detector(recipe: Recipe, config: StationConfig) -> Detector | None:
@@ -139,6 +167,25 @@ def open_detector(recipe: Recipe, config: StationConfig) -> Detector | None:
             f"{', '.join(recipe.class_names)}: they must be the same classes"
         )
     return OnnxDetector(verified, threads=config.threads)
+
+
+def _usable(optics: Optics | None) -> Callable[[Recipe], object]:
+    return lambda recipe: counts_of(recipe, _scale(optics))
+
+
+def _scale(optics: Optics | None) -> float | None:
+    """Millimetres per pixel for limits in mm2: the coarsest of the field, so that none is taken for less."""
+    plane = optics.record.plane if optics is not None else None
+    return plane.coarsest_mm_per_px if plane is not None else None
+
+
+def _standing(config: StationConfig, optics: Optics | None, clock: Clock) -> Standing:
+    return Standing(
+        config.optics_folder,
+        optics_sha256=optics.sha256 if optics is not None else None,
+        hours=config.check_hours,
+        clock=clock,
+    )
 
 
 def _health(recipe: Recipe, *, live: bool) -> HealthLimits:

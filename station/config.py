@@ -169,11 +169,23 @@ class StationConfig(BaseSettings):
     )
     recipes: Path = Path("calibration/recipes")
     models: Path = Path("models")
+    calibration: Path = Field(
+        default=Path("calibration"), description="Holds stations/<station>/ with what was measured of the camera."
+    )
+    check_hours: float = Field(
+        default=12.0, gt=0, allow_inf_nan=False, description="So long a check of the camera against its baseline holds."
+    )
+    footage: Path = Field(default=Path("footage"), description="Holds recorded and imported footage, one folder each.")
     source: Annotated[SimulatorSource | CameraSource | FootageSource, Field(discriminator="kind")] = SimulatorSource()
     store: StoreSettings = StoreSettings()
     panel: PanelSettings = PanelSettings()
     exchange: ExchangeSettings = ExchangeSettings()
     threads: int = Field(default=1, ge=1, description="Threads of the detector; panel and loop share the machine.")
+
+    @property
+    def optics_folder(self) -> Path:
+        """Where the calibration of this station's camera lies."""
+        return self.calibration / "stations" / self.station
 
     @classmethod
     def settings_customise_sources(

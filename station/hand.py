@@ -21,7 +21,6 @@ from station.core.timing import Clock, CycleTimer, StageTimes
 from station.core.verdict import Disposition, Evaluation, Inspection, StationState, Verdict
 from station.eyes import Seen
 from station.faults import Faults
-from station.inspection import Inspector
 from station.review import ReviewDesk
 from station.store.images import EncodedImage, ImageStore, encode
 from station.store.ledger import Command, Ledger, Record, RunStart
@@ -48,7 +47,6 @@ class Hand:
     """Keeps the ledger and commands the line; owned by one thread.
 
     Args:
-        inspector: Says which passed parts are held blind.
         ledger: Where rows go.
         images: Where pictures go.
         line: Who moves the parts.
@@ -59,6 +57,8 @@ class Hand:
         on_recorded: Called with each inspection after its commit.
 
     Attributes:
+        start: What the ledger keeps of the run.
+        run_id: The run.
         unrecorded: Parts that could not be written down yet; the line was told nothing of them.
         unsent: Commands the line has not acknowledged yet.
         parts: Parts written down in this run.
@@ -68,7 +68,6 @@ class Hand:
     def __init__(
         self,
         *,
-        inspector: Inspector,
         ledger: Ledger,
         images: ImageStore,
         line: Line,
@@ -78,7 +77,7 @@ class Hand:
         start: RunStart,
         on_recorded: Callable[[Inspection], None] | None = None,
     ) -> None:
-        self._inspector, self._ledger, self._images = inspector, ledger, images
+        self._ledger, self._images = ledger, images
         self._line, self._desk, self._clock, self._faults = line, desk, clock, faults
         self._on_recorded = on_recorded
         self.timer = CycleTimer()
@@ -90,7 +89,8 @@ class Hand:
         self._settle_at = 0.0
         self._acknowledged: list[tuple[int, datetime]] = []
         self._balanced_at = clock.monotonic()
-        self._run_id = ledger.start_run(start)
+        self.start = start
+        self.run_id = ledger.start_run(start)
         self.next_number = ledger.next_number()
         self.unsent: list[Command] = ledger.unacknowledged()
         self.check_books()
@@ -106,11 +106,11 @@ class Hand:
         times = StageTimes()
         try:
             with times.stage("encode"):
-                records = [self._as_record(s.inspection) for s in batch]
+                records = [self._as_record(s) for s in batch]
             with times.stage("image"):
                 self._keep_images([r.image for r in records if r.image is not None])
             with times.stage("commit"):
-                commands = self._ledger.record(self._run_id, records, self._acknowledged)
+                commands = self._ledger.record(self.run_id, records, self._acknowledged)
         except LedgerFault as fault:
             # Not written down means not released: the line hears nothing of them and stands in FAULT. It must not
             # hear an id without a row either, or a restart could give that id to another part.
@@ -135,7 +135,8 @@ class Hand:
             if self._on_recorded is not None:
                 self._on_recorded(record.inspection)
 
-    def _as_record(self, inspection: Inspection) -> Record:
+    def _as_record(self, seen: Seen) -> Record:
+        inspection, inspector = seen.inspection, seen.under.inspector
         image: EncodedImage | None = None
         if inspection.part.image is not None:
             try:
@@ -146,8 +147,14 @@ class Hand:
             books = self._faults.words("books")
             if books is not None:
                 inspection = _held(inspection, books)
-        challenge = self._inspector.challenge(inspection)
-        return Record(inspection, image, self._inspector.blind(inspection), challenge)
+        # In the run it was judged under, also where that one is over: part, run and limits must agree for ever.
+        return Record(
+            inspection,
+            image,
+            inspector.blind(inspection),
+            inspector.challenge(inspection),
+            seen.under.run_id,
+        )
 
     def _keep_images(self, images: list[EncodedImage]) -> None:
         try:
@@ -241,12 +248,19 @@ class Hand:
         """Counts what was triggered, disposed and waits; books that do not balance stop automatic release."""
         self._balanced_at = self._clock.monotonic()
         try:
-            balance = self._ledger.balance()
+            balance, newest = self._ledger.balance(), self._ledger.newest_run()
         except LedgerFault as fault:
             self._faults.begin("ledger", self._unwritable("the books cannot be read", fault))
             return
         self.waiting = balance.waiting
-        if balance.holds:
+        if newest != self.run_id:
+            # A commit that was reported as failed and is there all the same: other limits are in force than are used.
+            self._faults.begin(
+                "books",
+                f"the ledger goes on in run {newest}, this loop judges parts by the limits of run {self.run_id}: "
+                "nothing is released; restart the station",
+            )
+        elif balance.holds:
             self._faults.end("books")
         else:
             self._faults.begin("books", f"the books do not balance ({balance}): run 'station ledger check'")
@@ -300,10 +314,14 @@ class Hand:
                 self._faults.note("halt", words)
             self._note_all_events()
 
+    def go_on(self, start: RunStart, run_id: int) -> None:
+        """Goes on in a run that is in the ledger already; parts of the former are still written down in that."""
+        self.start, self.run_id = start, run_id
+
     def end_run(self) -> None:
         """Notes the end of the run; a ledger that refuses loses nothing but that time."""
         try:
-            self._ledger.end_run(self._run_id)
+            self._ledger.end_run(self.run_id)
         except LedgerFault as fault:
             log.error("the end of the run could not be noted: %s", fault)
 

@@ -22,17 +22,18 @@ from datetime import datetime
 from typing import Any
 
 from station.core.errors import StationError
-from station.core.part import Frame
+from station.core.part import BgrImage, Frame
 from station.core.ports import FrameSource, Line, Trigger
 from station.core.timing import Clock, CycleTimer
 from station.core.verdict import Inspection, StationState
-from station.eyes import READ_TIMEOUT_S, STALE_S, Eyes
+from station.eyes import READ_TIMEOUT_S, STALE_S, Eyes, Stretch
 from station.faults import Fault, Faults
 from station.hand import Hand
 from station.health import FrameWatch
 from station.inbox import Inbox, Question
 from station.inspection import Inspector
-from station.recipe import HoldSettings
+from station.limits_desk import LimitsDesk, Turn
+from station.recipe import HoldSettings, Recipe
 from station.review import ReviewDesk
 from station.store.images import ImageStore
 from station.store.ledger import Ledger, RunStart
@@ -82,15 +83,17 @@ class InspectionLoop:
         hold: HoldSettings,
         clock: Clock,
         start: RunStart,
+        correct: Callable[[BgrImage], BgrImage] | None = None,
+        blocked: Callable[[], str | None] | None = None,
         on_recorded: Callable[[Inspection], None] | None = None,
+        file: Recipe | None = None,
     ) -> None:
-        self._source, self._trigger, self._desk = source, trigger, desk
+        self._source, self._desk = source, desk
         self._hold, self._clock = hold, clock
         self._inbox = Inbox()
         self._stopping = threading.Event()
         self._faults = Faults(clock)
         self._hand = Hand(
-            inspector=inspector,
             ledger=ledger,
             images=images,
             line=line,
@@ -105,13 +108,18 @@ class InspectionLoop:
             trigger=trigger,
             watch=watch,
             inspector=inspector,
+            run_id=self._hand.run_id,
             clock=clock,
             faults=self._faults,
             station=start.station,
             next_number=self._hand.next_number,
             stopping=self._stopping,
             deliver=self._inbox.put,
+            correct=correct,
+            blocked=blocked,
         )
+        # The recipe as its file says it: what goes back to the file goes back to this.
+        self._limits = LimitsDesk(ledger, file or inspector.recipe, running=self, usable=inspector.under)
         self._status = self._make_status(StationState.READY)
 
     # ------------------------------------------------------------------ for others, from any thread
@@ -149,6 +157,43 @@ class InspectionLoop:
         question = Question(work)
         self._inbox.ask(question)
         return question.reply.result(timeout=timeout_s)
+
+    def ask_limits(self, work: Callable[[LimitsDesk], Any], *, timeout_s: float = 10.0) -> Any:
+        """Has the hand do ``work`` on the limits desk, between two parts; returns its result once it is committed.
+
+        Raises:
+            LimitsRefused: The desk refused.
+            StationError: The loop has halted.
+            TimeoutError: The hand did not come to it in time; it may still be done: ask again with the same key.
+        """
+
+        def between_two_parts(_: ReviewDesk) -> Any:
+            try:
+                return work(self._limits)
+            finally:
+                self._hand.check_books()  # whatever became of it: the ledger's newest run must be the one judged by
+
+        return self.ask(between_two_parts, timeout_s=timeout_s)
+
+    def turn_to(self, recipe: Recipe, version: int | None) -> Turn:
+        """Makes ready to judge by another recipe of the same product; nothing changes before the turn is done.
+
+        Raises:
+            ConfigError: This station cannot inspect by it.
+        """
+        inspector = self._eyes.under.inspector.under(recipe)
+        start = replace(
+            self._hand.start,
+            recipe_sha256=recipe.sha256,
+            recipe_json=recipe.model_dump_json(),
+            limits_version=version,
+        )
+
+        def done(run_id: int) -> None:
+            self._hand.go_on(start, run_id)
+            self._eyes.under = Stretch(inspector, run_id)
+
+        return Turn(start, self._hand.run_id, done)
 
     # ------------------------------------------------------------------ whole runs
 

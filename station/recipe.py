@@ -10,9 +10,17 @@ import hashlib
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from station.core.errors import ConfigError
 
@@ -52,6 +60,14 @@ class DefectClass(_Strict):
     severity: Severity = Severity.MAJOR
     pass_below: Fraction
     fail_above: Fraction
+    min_area_px: float | None = Field(
+        default=None, gt=0, description="Candidates whose box covers fewer square pixels do not count."
+    )
+    min_area_mm2: float | None = Field(
+        default=None,
+        gt=0,
+        description="Candidates whose box covers fewer square millimetres do not count; needs the station's scale.",
+    )
 
     @property
     def limits(self) -> Limits:
@@ -61,6 +77,33 @@ class DefectClass(_Strict):
     @model_validator(mode="after")
     def _checked(self) -> Self:
         _ = self.limits
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_unset(handler(self), "min_area_px", "min_area_mm2")
+
+
+class IgnoredRegion(_Strict):
+    """A place on the part where candidates do not count, such as a stamped number or the glare of an edge.
+
+    In shares of the part's picture, not in pixels: the trigger cuts each part with its margin, so cuts of one product
+    differ by some pixels, and a camera of more pixels shall not need another recipe.
+    """
+
+    xyxy: tuple[Fraction, Fraction, Fraction, Fraction] = Field(
+        description="Left, top, right and bottom edge as shares of the part picture's width and height."
+    )
+    why: str = Field(min_length=1, description="What is there, for whoever reads the recipe next year.")
+    classes: tuple[str, ...] = Field(default=(), description="Defect classes it holds for; none named: all of them.")
+
+    @model_validator(mode="after")
+    def _spans(self) -> Self:
+        x0, y0, x1, y1 = self.xyxy
+        if not (x0 < x1 and y0 < y1):
+            raise ValueError(f"region {list(self.xyxy)} is empty: write left, top, right, bottom")
+        if (x0, y0, x1, y1) == (0.0, 0.0, 1.0, 1.0):
+            raise ValueError("a region must not be the whole part: nothing would be inspected")
         return self
 
 
@@ -189,6 +232,18 @@ class Recipe(_Strict):
     hold: HoldSettings = HoldSettings()
     review: ReviewSettings = ReviewSettings()
     classes: tuple[DefectClass, ...] = Field(min_length=1)
+    ignore: tuple[IgnoredRegion, ...] = Field(default=(), description="Places where candidates do not count.")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_unset(handler(self), "ignore")
+
+    @model_validator(mode="after")
+    def _regions_name_classes(self) -> Self:
+        unknown = sorted({c for region in self.ignore for c in region.classes} - set(self.class_names))
+        if unknown:
+            raise ValueError(f"an ignored region names {', '.join(unknown)}, which is no class of this recipe")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -213,6 +268,14 @@ class Recipe(_Strict):
     def sha256(self) -> str:
         """Hash of the recipe's whole content; kept in every inspection."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def _without_unset(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Leaves out what is not set, so that a recipe that does not use a later field keeps its hash."""
+    for name in names:
+        if not data.get(name):
+            data.pop(name, None)
+    return data
 
 
 def load_recipe(name: str, folder: Path) -> Recipe:

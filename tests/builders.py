@@ -24,6 +24,7 @@ from station.core.ports import LineSignals
 from station.core.timing import Clock, ManualClock, StageTimes
 from station.core.verdict import Answer, Disposition, Evaluation, Inspection, ModelRef, StationState, Verdict
 from station.inspection import Inspector
+from station.limits_fit import recipe_in_force
 from station.loop import InspectionLoop
 from station.recipe import DefectClass, HealthLimits, HoldSettings, Recipe, ReviewSettings
 from station.review import ReviewDesk
@@ -121,7 +122,7 @@ def inspection(
         part=part(number, image=image),
         detections=found,
         verdict=Verdict(evaluation, f"a test says {evaluation}", score, None if score is None else "scratch"),
-        recipe_sha256="b" * 64,
+        recipe_sha256=recipe().sha256,
         model=MODEL,
         p_select=0.02 if evaluation is Evaluation.OK else 1.0,
         audit=audit,
@@ -139,12 +140,13 @@ def record(number: int = 1, *, blind: bool = False, images: ImageStore | None = 
     return Record(it, image, blind)
 
 
-def run_start() -> RunStart:
+def run_start(product: Recipe | None = None, version: int | None = None) -> RunStart:
     """What a run notes when it starts."""
-    it = recipe()
+    it = product or recipe()
     return RunStart(
-        "ST01", it.name, it.sha256, it.model_dump_json(), str(MODEL), MODEL.sha256, "fake", "fake line", "0.0"
-    )
+        "ST01", it.name, it.sha256, it.model_dump_json(), str(MODEL), MODEL.sha256, "fake", "fake line", "0.0",
+        limits_version=version,
+    )  # fmt: skip
 
 
 class FakeSource:
@@ -298,7 +300,9 @@ class FakeLine:
     def _look_into_the_books(self, part_id: str) -> None:
         with closing(sqlite3.connect(f"{self._database.as_uri()}?mode=ro", uri=True)) as books:
             row = books.execute(
-                "SELECT evaluation, audit, image_sha256, score, scores FROM inspection WHERE part_id = ?", (part_id,)
+                "SELECT evaluation, audit, image_sha256, score, scores, i.recipe_sha256 = n.recipe_sha256, recipe_json "
+                "FROM inspection i JOIN run n ON n.id = i.run_id WHERE part_id = ?",
+                (part_id,),
             ).fetchone()
             person = books.execute(
                 "SELECT count(*) FROM confirmation c JOIN review r ON r.id = c.review_id "
@@ -313,8 +317,9 @@ class FakeLine:
             return
         if command != 1:
             self.wrong.append(f"{part_id} released with {command} commands in the books")
-        passed = row[0] == "OK" and row[1] == 0 and row[3] is not None and row[3] < PASS_BELOW
-        passed = passed and all(s < PASS_BELOW for s in json.loads(row[4]).values())
+        below = {c["name"]: c["pass_below"] for c in json.loads(row[6])["classes"]}  # the limits of its own run
+        passed = row[0] == "OK" and row[1] == 0 and row[3] is not None and bool(row[5])
+        passed = passed and all(s < below[label] for label, s in json.loads(row[4]).items())
         if not passed and not person:
             self.wrong.append(f"{part_id} released although {row[0]} and no person said so")
         if row[2] is not None:
@@ -363,8 +368,9 @@ class Bench:
         self.ledger = Ledger(self.database, clock=self.clock, durable=self._durable)
         self.images = ImageStore(self.folder / "images", budget_bytes=self._budget, durable=self._durable)
         self.reader = open_reader(self.database)
-        self.inspector = Inspector(self.product, None if self._without_model else self.detector, key=KEY)
-        self.desk = ReviewDesk(self.ledger, self.images, self.product, clock=self.clock)
+        in_force, version = recipe_in_force(self.ledger, self.product)
+        self.inspector = Inspector(in_force, None if self._without_model else self.detector, key=KEY)
+        self.desk = ReviewDesk(self.ledger, self.images, in_force, clock=self.clock)
         self.loop = InspectionLoop(
             source=self.source,
             trigger=self.trigger,
@@ -376,8 +382,9 @@ class Bench:
             desk=self.desk,
             hold=self.product.hold,
             clock=self.clock,
-            start=run_start(),
+            start=run_start(in_force, version),
             on_recorded=self.recorded.append,
+            file=self.product,
         )
 
     def restart(self) -> None:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from station.audit import check_station
 from station.build import build
+from station.calibration.optics.baseline import BaselineRecord
+from station.calibration.optics.exposure import Look
+from station.calibration.optics.files import keep_flat_field, keep_plane, load_optics
+from station.calibration.optics.flat_field import FlatFieldFit
+from station.calibration.optics.plane import Plane
+from station.calibration.optics.record import write_record
+from station.calibration.optics.standing import BASELINE, Check, keep_check
 from station.config import CameraSource, FootageSource, SimulatorSource, StationConfig, StoreSettings
 from station.core.errors import ConfigError, ModelRefused
 from station.core.part import PartId
+from station.core.verdict import Evaluation, Inspection
 from station.decision import drawn
 from station.sim.devices import SimulatedLine, read_journal
 from station.sources.camera import Camera
@@ -37,6 +49,7 @@ def config(tmp_path: Path) -> StationConfig:
         models=tmp_path / "models",
         store=StoreSettings(folder=tmp_path / "var", free_disk_mb=0),
         source=SimulatorSource(parts=2, frames_per_s=0),
+        calibration=tmp_path / "calibration",
     )
 
 
@@ -173,3 +186,109 @@ def test_pictures_noted_as_dropped_leave_at_the_next_start(config: StationConfig
         assert not station.images.path(gone.sha256).exists()
         assert station.images.path(stays.sha256).exists()
         assert station.images.used_bytes == len(stays.data)
+
+
+def calibrated(config: StationConfig, *, gain: float = 1.2) -> str:
+    """Measures the station's camera: everything is dim by so much, a pixel is 0.1 mm; the hash of it."""
+    gains = np.full((12, 16, 3), gain, np.float32)
+    keep_flat_field(config.optics_folder, FlatFieldFit(gains, 5, 1.0, True, (1.0, 1.0, 1.0), (640, 480)))
+    rows = ((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 1.0))
+    plane = Plane(to_mm_rows=rows, width=640, height=480, corners=50, rms_px=0.1, rms_mm=0.01, scale_error_percent=0.1)
+    keep_plane(config.optics_folder, plane)
+    optics = load_optics(config.optics_folder)
+    assert optics is not None
+    return optics.sha256
+
+
+def brightness(config: StationConfig) -> float:
+    """Mean grey value of the first part as it was stored."""
+    sha256 = str(in_books(config, "SELECT image_sha256 FROM inspection ORDER BY number")[0][0])
+    image = cv2.imread(str(config.store.images / sha256[:2] / f"{sha256}.jpg"))
+    assert image is not None
+    return float(image.mean())
+
+
+def in_books(config: StationConfig, what: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(config.store.database)) as books:
+        return list(books.execute(what))
+
+
+def test_a_live_source_is_corrected_and_the_hash_is_evidence(config: StationConfig) -> None:
+    plain = config.model_copy(update={"store": config.store.at(config.store.folder / "plain.db")})
+    ran(plain)
+    assert in_books(plain, "SELECT optics_sha256 FROM run") == [(None,)]
+    sha256 = calibrated(config)
+    seen: list[Inspection] = []
+    with closing(build(config, "demo-disc", on_recorded=seen.append)) as station:
+        assert station.optics is not None
+        assert station.optics.mm_per_px(5, 5) == pytest.approx(0.1)
+        station.loop.run()
+    assert in_books(config, "SELECT optics_sha256 FROM run") == [(sha256,)]
+    assert all("correct" in it.stage_ms for it in seen)
+    assert brightness(config) / brightness(plain) == pytest.approx(1.2, abs=0.02)
+
+
+def test_footage_is_left_as_it_was_recorded(config: StationConfig, tmp_path: Path) -> None:
+    calibrated(config)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    cv2.imwrite(str(pictures / "a.png"), picture(1, width=320, height=240))  # of another size, and of another camera
+    write_record(config.optics_folder / BASELINE, BASE, heading="baseline")  # and nobody checked this one
+    seen: list[Inspection] = []
+    footage = config.model_copy(update={"source": FootageSource(path=pictures)})
+    with closing(build(footage, "demo-disc", on_recorded=seen.append)) as station:
+        station.loop.run()
+    assert seen[0].part.image is not None
+    np.testing.assert_array_equal(seen[0].part.image, picture(1, width=320, height=240))
+    assert seen[0].verdict.evaluation is not Evaluation.UNDEFINED
+    assert in_books(config, "SELECT optics_sha256 FROM run") == [(None,)]
+
+
+BASE = BaselineRecord(
+    made_at=datetime(2026, 1, 1, tzinfo=UTC),
+    picture_sha256="0" * 64,
+    look=Look(sharpness=0.1, brightness=120, saturated=0, blue=1, red=1),
+)
+
+
+def test_a_camera_that_was_not_checked_holds_every_part(config: StationConfig) -> None:
+    write_record(config.optics_folder / BASELINE, BASE, heading="baseline")
+    ran(config)
+    held = in_books(config, "SELECT evaluation, reason FROM inspection")
+    assert held == [("UNDEFINED", "not inspected: the camera was not checked yet: run 'station calibrate check'")] * 2
+    assert in_books(config, "SELECT count(*) FROM command WHERE disposition = 'RELEASE'") == [(0,)]
+    assert in_books(config, "SELECT text FROM event WHERE kind = 'check'") == [
+        ("the camera was not checked yet: run 'station calibrate check'",)
+    ]
+
+
+@pytest.mark.parametrize(("age_h", "held"), [(1.0, 0), (3.0, 2)])
+def test_a_check_holds_for_the_hours_of_the_station(config: StationConfig, age_h: float, held: int) -> None:
+    config = config.model_copy(update={"check_hours": 2.0})
+    write_record(config.optics_folder / BASELINE, BASE, heading="baseline")
+    at = datetime.now(UTC) - timedelta(hours=age_h)
+    keep_check(config.optics_folder, Check(at=at, good=True, baseline_sha256=BASE.sha256))
+    ran(config)
+    assert in_books(config, "SELECT count(*) FROM inspection WHERE evaluation = 'UNDEFINED'") == [(held,)]
+
+
+def test_a_broken_calibration_stops_the_start(config: StationConfig) -> None:
+    calibrated(config)
+    (config.optics_folder / "flat-field.npz").unlink()
+    with pytest.raises(ConfigError, match="run 'station calibrate flat-field' again"):
+        build(config, "demo-disc")
+    assert not config.store.database.exists()
+
+
+def test_limits_in_millimetres_need_the_stations_scale(config: StationConfig, tmp_path: Path) -> None:
+    text = (config.recipes / "demo-disc.toml").read_text()
+    assert 'name = "scratch"\n' in text
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "demo-disc.toml").write_text(
+        text.replace('name = "scratch"\n', 'name = "scratch"\nmin_area_mm2 = 0.5\n')
+    )
+    config = config.model_copy(update={"recipes": tmp_path / "recipes"})
+    with pytest.raises(ConfigError, match="min_area_mm2"):
+        build(config, "demo-disc")
+    calibrated(config)
+    ran(config)

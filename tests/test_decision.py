@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from station.core.errors import DetectorFault
+from station.core.errors import ConfigError, DetectorFault
 from station.core.part import Box, Detection, Detections, PartId
 from station.core.verdict import Evaluation
-from station.decision import drawn, evaluate, proposals, strongest_per_place, undecided_without_model, undefined
-from station.recipe import Limits
-from tests.builders import detections, spoiled
+from station.decision import (
+    Counts,
+    counting,
+    counts_of,
+    drawn,
+    evaluate,
+    judge,
+    proposals,
+    strongest_per_place,
+    undecided_without_model,
+    undefined,
+)
+from station.recipe import IgnoredRegion, Limits, Recipe
+from tests.builders import detections, recipe, spoiled
 
 LABELS = ("scratch", "dent", "missing_hole")
 BADNESS = {Evaluation.OK: 0, Evaluation.NOT_DECIDABLE: 1, Evaluation.NOT_OK: 2, Evaluation.UNDEFINED: 3}
@@ -213,3 +225,142 @@ def test_no_place_loses_its_strongest_candidate(boxes: list[tuple[float, int, in
             and candidate.box.y0 < k.box.y1
         ]
         assert candidate in kept or any(k.score >= candidate.score for k in overlapping)
+
+
+def rich(labels: tuple[str, ...] = LABELS) -> st.SearchStrategy[Detections]:
+    """Candidates at few places with few scores, part scores that they explain or not, rests that are told or not."""
+
+    @st.composite
+    def made(draw: st.DrawFn) -> Detections:
+        few = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 1.0])
+        candidates = []
+        best = dict.fromkeys(labels, 0.0)
+        for _ in range(draw(st.integers(0, 5))):
+            label, score = draw(st.sampled_from(labels)), draw(few)
+            x, y = draw(st.integers(0, 80)), draw(st.integers(0, 80))
+            candidates.append(found(label, score, x, y, x + draw(st.integers(1, 15)), y + draw(st.integers(1, 15))))
+            best[label] = max(best[label], score)
+        scores = {c: max(s, draw(few)) if draw(st.booleans()) else s for c, s in best.items()}
+        unlisted = {c: draw(few) for c in labels if draw(st.booleans())}
+        return Detections(tuple(candidates), scores, None, unlisted)
+
+    return made()
+
+
+regions = st.lists(
+    st.sampled_from([(0.0, 0.0, 0.5, 0.5), (0.25, 0.0, 0.75, 1.0), (0.5, 0.5, 0.9, 0.9)]), max_size=3, unique=True
+).map(tuple)
+rules = st.dictionaries(st.sampled_from(LABELS), st.builds(Counts, st.sampled_from([0.0, 5.0, 30.0, 200.0]), regions))
+SIZE = (100, 100)
+
+
+@given(rich(), limits_of())
+@settings(max_examples=150)
+def test_without_minimum_and_regions_nothing_changes(it: Detections, limits: dict[str, Limits]) -> None:
+    assert judge(it, limits, {}, size=SIZE) == evaluate(it, limits)
+    assert judge(it, limits, dict.fromkeys(LABELS, Counts()), size=SIZE) == evaluate(it, limits)
+    left = counting(it, dict.fromkeys(LABELS, Counts()), size=SIZE)
+    assert (left.candidates, dict(left.scores)) == (it.candidates, dict(it.scores))
+
+
+@given(rich(), limits_of(), rules, st.sampled_from(LABELS), st.booleans())
+@settings(max_examples=300)
+def test_removing_a_rule_never_turns_a_stop_into_a_pass(
+    it: Detections, limits: dict[str, Limits], counts: dict[str, Counts], label: str, only_a_region: bool
+) -> None:
+    fewer = {c: r for c, r in counts.items() if c != label}
+    if only_a_region and label in counts:
+        fewer[label] = Counts(counts[label].min_area_px, counts[label].ignored[1:])
+    before = judge(it, limits, counts, size=SIZE).evaluation
+    after = judge(it, limits, fewer, size=SIZE).evaluation
+    assert BADNESS[after] >= BADNESS[before]
+
+
+@given(rich(), rules)
+@settings(max_examples=300)
+def test_a_score_is_lowered_only_where_it_is_explained_and_never_below_what_is_left(
+    it: Detections, counts: dict[str, Counts]
+) -> None:
+    left = counting(it, counts, size=SIZE)
+    for label, score in it.scores.items():
+        own = [c for c in it.candidates if c.label == label]
+        stay = [c for c in own if label not in counts or counts[label].left_out(c.box, SIZE) is None]
+        best = max((c.score for c in own), default=0.0)
+        floor = max((c.score for c in stay), default=0.0)
+        assert left.scores[label] <= score
+        assert left.scores[label] >= floor
+        if len(stay) == len(own) or score > best or label not in it.unlisted:
+            assert left.scores[label] == score
+        else:
+            assert left.scores[label] == min(score, max(floor, it.unlisted[label]))
+        assert [c for c in left.candidates if c.label == label] == stay
+
+
+def test_a_small_or_ignored_candidate_does_not_count_and_the_reason_says_so() -> None:
+    limits = {c: Limits(pass_below=0.3, fail_above=0.8) for c in ("scratch", "dent")}
+    speck = Detections((found("dent", 0.9, 10, 10, 13, 13),), {"scratch": 0.1, "dent": 0.9}, None, {"dent": 0.02})
+    verdict = judge(speck, limits, {"dent": Counts(9.5)}, size=SIZE)
+    assert verdict.evaluation is Evaluation.OK
+    assert "dent 0.90 counts as 0.02" in verdict.reason
+    assert judge(speck, limits, {"dent": Counts(9.0)}, size=SIZE).evaluation is Evaluation.NOT_OK
+    assert judge(speck, limits, {"scratch": Counts(9.5)}, size=SIZE).evaluation is Evaluation.NOT_OK
+    inside, across = (0.05, 0.05, 0.2, 0.2), (0.0, 0.0, 0.12, 0.2)
+    assert judge(speck, limits, {"dent": Counts(0.0, (inside,))}, size=SIZE).evaluation is Evaluation.OK
+    assert judge(speck, limits, {"dent": Counts(0.0, (across,))}, size=SIZE).evaluation is Evaluation.NOT_OK, (
+        "its middle lies in the region, its end does not"
+    )
+    small_picture = judge(speck, limits, {"dent": Counts(0.0, (inside,))}, size=(200, 60))
+    assert small_picture.evaluation is Evaluation.NOT_OK, "a region is a share of the picture"
+
+
+@pytest.mark.parametrize(
+    ("unlisted", "evaluation"),
+    [({}, Evaluation.NOT_OK), ({"dent": 0.5}, Evaluation.NOT_DECIDABLE), ({"dent": 0.29}, Evaluation.OK)],
+)
+def test_what_lies_beside_the_candidates_still_counts(unlisted: dict[str, float], evaluation: Evaluation) -> None:
+    limits = {"dent": Limits(pass_below=0.3, fail_above=0.8)}
+    speck = Detections((found("dent", 0.9, 10, 10, 13, 13),), {"dent": 0.9}, None, unlisted)
+    assert judge(speck, limits, {"dent": Counts(50.0)}, size=SIZE).evaluation is evaluation
+
+
+def test_a_part_score_that_no_candidate_explains_counts_whole() -> None:
+    limits = {"dent": Limits(pass_below=0.3, fail_above=0.8)}
+    it = Detections((found("dent", 0.4, 10, 10, 13, 13),), {"dent": 0.9}, None, {"dent": 0.0})
+    assert judge(it, limits, {"dent": Counts(50.0)}, size=SIZE).evaluation is Evaluation.NOT_OK
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, 1.5, -0.5])
+def test_no_rule_makes_a_broken_score_pass(broken: float) -> None:
+    limits = {"dent": Limits(pass_below=0.3, fail_above=0.8)}
+    it = Detections((found("dent", 0.9, 10, 10, 13, 13),), {"dent": 0.9}, None, {"dent": 0.0})
+    object.__setattr__(it, "scores", {"dent": broken})
+    for counts in ({}, {"dent": Counts(50.0)}):
+        assert judge(it, limits, counts, size=SIZE).evaluation is Evaluation.UNDEFINED
+
+
+def small(**more: Any) -> Recipe:
+    return recipe().model_copy(update={"classes": (recipe().classes[0].model_copy(update=more), recipe().classes[1])})
+
+
+def test_square_millimetres_need_the_stations_scale() -> None:
+    with pytest.raises(ConfigError, match="scratch: min_area_mm2 needs the scale of this station"):
+        counts_of(small(min_area_mm2=0.5), None)
+    assert counts_of(small(min_area_mm2=0.5), 0.1)["scratch"].min_area_px == pytest.approx(50.0)
+    both = small(min_area_mm2=0.5, min_area_px=60.0)
+    assert counts_of(both, 0.1)["scratch"].min_area_px == 60.0
+    assert counts_of(both, 0.05)["scratch"].min_area_px == pytest.approx(200.0)
+    for scale in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ConfigError, match="mm_per_px"):
+            counts_of(recipe(), scale)
+
+
+def test_rules_stand_only_where_the_recipe_sets_them() -> None:
+    assert counts_of(recipe(), None) == {}
+    assert counts_of(small(min_area_px=4.0), None) == {"scratch": Counts(4.0)}
+    place = IgnoredRegion(xyxy=(0.0, 0.0, 0.5, 1.0), why="a stamp", classes=("dent",))
+    everywhere = IgnoredRegion(xyxy=(0.5, 0.5, 1.0, 1.0), why="glare")
+    product = small(min_area_px=4.0).model_copy(update={"ignore": (place, everywhere)})
+    assert counts_of(product, None) == {
+        "scratch": Counts(4.0, (everywhere.xyxy,)),
+        "dent": Counts(0.0, (place.xyxy, everywhere.xyxy)),
+    }

@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 
 from station.answers import GivenAnswer, GivenJudgement
-from station.core.errors import LedgerFault, ReviewRefused, StationError
+from station.core.errors import LedgerFault, LimitsRefused, ReviewRefused, StationError
 from station.core.timing import SystemClock
 from station.core.verdict import Answer
 from station.exchange import ExchangeServer, LoopAway, LoopClient
+from station.limits import limits_of, with_values
+from station.store.limits import PANEL, Act
 from tests.builders import BAD, Bench, FakeSource, frame, recipe, until
 
 DOOR = "ledger.door.json"
@@ -317,3 +319,50 @@ def test_the_newest_frame_comes_as_a_picture(client: LoopClient, bench: Bench, m
     assert small.shape == (240, 960, 3)
     monkeypatch.setattr(type(bench.loop), "newest_frame", property(lambda _: None))
     assert client.frame() is None
+
+
+def limits_act(person: str = "Eva", key: str = "limits-1") -> Act:
+    return Act(key, person, "because", PANEL)
+
+
+def test_limits_go_there_and_back_and_count_from_the_next_part_on(client: LoopClient, bench: Bench) -> None:
+    strict = with_values(limits_of(bench.product), {"scratch": {"pass_below": 0.05}}).to_dict()
+    about = {"limits": strict, "diff": {"flips": []}, "base": None}
+    drafted = client.limits("draft", limits_act(), about)
+    assert drafted == {"version": 1, "event": 1, "in_force": None}
+    assert client.limits("draft", limits_act(), about) == drafted, "the same key is the same act"
+    done = client.limits("activate", limits_act(key="limits-2"), {"version": 1}, recipe=bench.product.name)
+    assert done == {"version": 1, "event": 2, "in_force": 1}
+    assert bench.rows("SELECT person, via FROM limits_event") == [("Eva", "panel"), ("Eva", "panel")]
+    assert bench.rows("SELECT limits_version FROM run ORDER BY id") == [(None,), (1,)]
+    assert client.confirm(given(1, answer=Answer.AGREE)) == 1, "what waits is answered as it was stopped"
+
+
+def test_refused_limits_keep_their_code_and_words(client: LoopClient, bench: Bench) -> None:
+    with pytest.raises(LimitsRefused, match="no version 9") as caught:
+        client.limits("approve", limits_act(), {"version": 9})
+    assert caught.value.code == "unknown"
+    with pytest.raises(LimitsRefused, match="not nut"):
+        client.limits("rollback", limits_act(), {}, recipe="nut")
+    with pytest.raises(LimitsRefused, match="leave out its later flips"):
+        client.limits("draft", limits_act(), {"limits": {}, "diff": {"flips": "x" * 2_000_000}})
+    assert client.state().parts == 4
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"given": None}, {"given": [1]}, {"given": {"version": 1, "without_diff": 5}}, {"what": 3}, {"act": "Eva"},
+        {"act": {"key": "k"}}, {"act": {"key": "k", "person": None, "reason": "r", "via": "panel"}},
+        {"act": {"key": "k", "person": "Eva", "reason": "r", "via": "pigeon"}}, {"recipe": {}},
+    ],
+)  # fmt: skip
+def test_malformed_limits_requests_are_refused_and_the_loop_goes_on(
+    client: LoopClient, bench: Bench, spoiled: dict[str, Any]
+) -> None:
+    act = {"key": "k", "person": "Eva", "reason": "r", "via": "panel"}
+    message = {"op": "limits", "what": "activate", "act": act, "given": {"version": 1}} | spoiled
+    with pytest.raises((ReviewRefused, LimitsRefused)) as caught:
+        client._ask(message)
+    assert caught.value.code == "invalid"
+    assert client.state().parts == 4

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from station.core.errors import DetectorFault, ImageFault
+from station.core.errors import ConfigError, DetectorFault, ImageFault
+from station.core.part import Detections
 from station.core.verdict import Disposition, Evaluation
 from station.inspection import Inspector
 from tests.builders import BAD, KEY, MODEL, OK, UNCERTAIN, FakeDetector, detections, part, recipe, spoiled, times
@@ -133,3 +134,26 @@ def test_detections_are_kept_with_the_inspection() -> None:
     it = inspector(found).inspect(part(), times())
     assert it.detections == found
     assert it.verdict.label == "dent"
+
+
+def test_a_recipe_in_square_millimetres_needs_a_scale_before_the_first_part() -> None:
+    product = recipe()
+    sized = product.classes[0].model_copy(update={"min_area_mm2": 1.0})
+    product = product.model_copy(update={"classes": (sized, product.classes[1])})
+    with pytest.raises(ConfigError, match="scratch: min_area_mm2 needs the scale"):
+        Inspector(product, FakeDetector(()), key=KEY)
+    for mm_per_px, evaluation in ((0.01, Evaluation.OK), (0.1, Evaluation.NOT_OK)):
+        found = detections(("scratch", BAD, (20, 16, 44, 32)))
+        told = Detections(found.candidates, found.scores, None, {"scratch": 0.0})
+        it = Inspector(product, FakeDetector([told]), key=KEY, mm_per_px=mm_per_px).inspect(part(), times())
+        assert it.verdict.evaluation is evaluation
+        assert it.detections is not None
+        assert it.detections.scores["scratch"] == BAD, "what the detector said is kept as it was"
+
+
+def test_a_picture_that_cannot_be_trusted_is_named_without_asking_the_detector() -> None:
+    made = inspector()
+    assert made.ill(part()) is None
+    assert made.ill(part(fault="camera lost")) == "camera lost"
+    assert made.ill(part(image=np.zeros((64, 64, 3), np.uint8))) is not None
+    assert made.ill(part(blank=True)) == "the part has no picture"

@@ -118,3 +118,49 @@ def test_settings_that_would_switch_a_check_off_by_accident_are_refused(make: An
 def test_a_recipe_is_frozen() -> None:
     with pytest.raises(ValidationError):
         recipe().title = "other"  # type: ignore[misc]
+
+
+RULES = """
+[[ignore]]
+xyxy = [0.0, 0.0, 0.2, 0.1]
+why = "stamped number"
+classes = ["scratch"]
+"""
+
+
+def test_sizes_and_regions_are_read_and_change_the_hash(tmp_path: Path) -> None:
+    plain = load(tmp_path, GOOD)
+    first = "pass_below"
+    sized = load(tmp_path, GOOD.replace(first, f"min_area_px = 12.5\nmin_area_mm2 = 0.25\n{first}", 1) + RULES)
+    assert (sized.classes[0].min_area_px, sized.classes[0].min_area_mm2) == (12.5, 0.25)
+    assert sized.ignore[0].xyxy == (0.0, 0.0, 0.2, 0.1)
+    assert sized.sha256 != plain.sha256
+    assert Recipe.model_validate_json(sized.model_dump_json()) == sized
+
+
+def test_a_recipe_that_uses_no_size_and_no_region_keeps_the_hash_it_had_before_there_were_any() -> None:
+    words = recipe().model_dump_json()
+    assert "min_area" not in words
+    assert "ignore" not in words
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (RULES.replace("0.2, 0.1", "0.0, 0.1"), "is empty"),
+        (RULES.replace("0.2, 0.1", "1.0, 1.0"), "must not be the whole part"),
+        (RULES.replace("0.2", "1.2"), "ignore"),
+        (RULES.replace('"scratch"', '"rust"'), "names rust, which is no class"),
+        (RULES.replace('"stamped number"', '""'), "why"),
+    ],
+)
+def test_a_region_that_hides_too_much_or_nothing_is_refused(tmp_path: Path, rules: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load(tmp_path, GOOD + rules)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+@pytest.mark.parametrize("field", ["min_area_px", "min_area_mm2"])
+def test_a_least_size_is_a_number_above_0(tmp_path: Path, field: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=field):
+        load(tmp_path, GOOD.replace("pass_below", f"{field} = {value}\npass_below", 1))

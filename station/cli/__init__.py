@@ -12,7 +12,7 @@ import typer
 from rich.logging import RichHandler
 
 from station import __version__
-from station.cli import data, ledger, models, run, user
+from station.cli import calibrate, data, footage, ledger, limits, models, recipe, run, user
 from station.cli.printing import err, out
 from station.core.errors import StationError, UsageError
 
@@ -24,10 +24,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for job in (run.demo, run.run, run.panel, run.replay, data.train, data.export):
+for job in (run.demo, run.run, run.panel, run.replay, footage.diff, footage.tune, data.train, data.export):
     app.command()(job)
+app.add_typer(footage.footage_app, name="footage")
+app.add_typer(calibrate.calibrate_app, name="calibrate")
+app.add_typer(recipe.recipe_app, name="recipe")
 app.add_typer(models.models_app, name="models")
 app.add_typer(ledger.ledger_app, name="ledger")
+app.add_typer(limits.limits_app, name="limits")
 app.add_typer(user.user_app, name="user")
 
 

@@ -118,6 +118,15 @@ def replay_table(s: dict[str, Any]) -> Table:
     table.add_row("recipe, model", f"{s['recipe']}, {s['model'] or 'no model: every part to review'}")
     table.add_row("parts", f"{s['parts']} ({s['parts_per_s']} parts/s)")
     table.add_row("verdicts", ", ".join(f"{k} {v}" for k, v in sorted(s["verdicts"].items())))
+    live = s.get("as_live")
+    if live is not None:
+        table.add_row("scores", f"{s['from_cache']} kept from before, {s['inspected']} inspected now")
+        if live["compared"]:
+            table.add_row("as recorded live", f"{live['compared']} verdicts compared, {live['differ']} differ")
+        elif live["recorded"]:
+            table.add_row("as recorded live", "not compared: recorded under other limits or another model")
+        if s["disputed"]:
+            table.add_row("truth disputed", f"{s['disputed']} parts, left out of the figures below")
     known = s.get("labelled")
     if known:
         table.add_row("missed at the limits", f"{known['missed']} of {known['defective']} defective parts")
@@ -127,3 +136,121 @@ def replay_table(s: dict[str, Any]) -> Table:
             table.add_row("overkill at 95 % detection", f"{known['overkill_at_95']:.1%}")
             table.add_row("overkill at 98 % detection", f"{known['overkill_at_98']:.1%}")
     return table
+
+
+def footage_table(s: dict[str, Any]) -> Table:
+    """What a footage holds."""
+    table = Table(f"footage {s['name']}", "")
+    table.add_row("made", f"{s['made_at'][:19]} UTC by {s['by']} from {s['origin']} ({s['kind']})")
+    if s["recipe"]:
+        table.add_row("recipe, model", f"{s['recipe']}, {s['model'] or 'none'}")
+    lots = f", {s['lots']} lots" if s["lots"] else ""
+    unreadable = f", {s['unreadable']} without a usable picture" if s["unreadable"] else ""
+    table.add_row("parts", f"{s['parts']} pictures of {s['units']} parts{lots}{unreadable}")
+    classes = ", ".join(f"{c} {n}" for c, n in s["classes"].items())
+    table.add_row("truth", f"{s['good']} good, {s['defective']} defective{f' ({classes})' if classes else ''}")
+    table.add_row("not marked", str(s["unmarked"]))
+    for key, said in s["disputes"].items():
+        table.add_row("disputed", f"{key}: " + ", ".join(f"{who} says {what}" for who, what in said.items()))
+    split = s["split"]
+    if split is None:
+        table.add_row("split", "none yet: 'station footage split'")
+    else:
+        for side in ("tuning", "sealed"):
+            it = split[side]
+            words = f"{it['parts']} pictures of {it['units']} parts, {it['defective_units']} defective"
+            table.add_row(side, f"{words}; sha256 {it['sha256'][:12]}…")
+        if split["nowhere"]:
+            table.add_row("not dealt yet", f"{split['nowhere']}: 'station footage split' again")
+        table.add_row("looks at the sealed set", str(s["looks"]))
+    if "faults" in s:
+        table.add_row("pictures checked", "all as recorded" if not s["faults"] else f"{len(s['faults'])} are NOT")
+    return table
+
+
+def diff_table(d: dict[str, Any]) -> Table:
+    """What other limits change."""
+    table = Table("other limits", "")
+    table.add_row("parts that flip", f"{len(d['flips'])} of {d['parts']}")
+    for words, count in d["counted"].items():
+        table.add_row("", f"{count} × {words}")
+    for name, words in (("review_load", "review load"), ("overkill", "overkill"), ("misses", "misses")):
+        before, after = d[name]["before"], d[name]["after"]
+        if before is None or after is None:
+            table.add_row(words, "no labelled part to tell by")
+        else:
+            change = after["count"] - before["count"]
+            table.add_row(
+                words,
+                f"{before['count']} of {before['of']} ({before['share']:.1%}) before, "
+                f"{after['count']} of {after['of']} ({after['share']:.1%}) after ({change:+d})",
+            )
+    return table
+
+
+def tune_table(t: dict[str, Any]) -> Table:
+    """Limits proposed, what holds of them, and what does not."""
+    table = Table("tune", "")
+    for words in t["warnings"]:
+        table.add_row("WARNING", words, style="bold yellow")
+    table.add_row("footage, recipe, scores", f"{t['footage']}, {t['recipe']}, {t['model']}")
+    for side, n in t["counts"].items():
+        lots = f", {n['lots']} lots" if n["lots"] else ""
+        table.add_row(side, f"{n['parts']} parts ({n['pictures']} pictures): {n['defective']} defective{lots}")
+    for c in t["chosen"]:
+        table.add_row("all classes" if c["class"] == "*" else c["class"], c["words"])
+    for name, it in t["limits"].items():
+        old, new = it["before"], it["proposed"]
+        if old != new:
+            table.add_row(f"{name}: pass_below", f"{old['pass_below']:.4g} -> {new['pass_below']:.4g}")
+    for words in t["claims"]:
+        table.add_row("sealed set", words)
+    for name, it in t["sealed"].items():
+        table.add_row(f"sealed set, {name.replace('_', ' ')}", f"{it['count']} of {it['of']} parts ({it['share']:.1%})")
+    for it in t["assumptions"]:
+        said = {True: "holds", False: "does NOT hold", None: "not known"}[it["holds"]]
+        table.add_row(f"assumption: {it['name']}", f"{said}: {it['words']}")
+    for words in t["missing"]:
+        table.add_row("to prove it", words)
+    return table
+
+
+def limits_named_as(version: int | None) -> str:
+    """What people call a version of limits."""
+    return "the limits of the recipe file" if version is None else f"version {version}"
+
+
+def limits_table(v: dict[str, Any]) -> Table:
+    """One version of limits, whole, or those of the recipe file."""
+    table = Table(f"limits of {v['recipe']}", f"version {v['id']}" if "id" in v else "the recipe file")
+    table.add_row("model", v["model"] or "none")
+    for name in ("standing", "made_by", "made_at", "reason"):
+        if name in v:
+            table.add_row(
+                name.replace("_", " "), str(v[name]).replace("_", " ") if name == "standing" else str(v[name])
+            )
+    if v.get("base") is not None or "id" in v:
+        table.add_row("derived from", limits_named_as(v["base"]))
+    for label, it in ((v["limits"] or {}).get("classes") or {}).items():
+        least = [f", least {it[f]:g} {unit}" for f, unit in (("min_area_px", "px"), ("min_area_mm2", "mm2")) if it[f]]
+        table.add_row(label, f"pass below {it['pass_below']:g}, fail above {it['fail_above']:g}{''.join(least)}")
+    for region in (v["limits"] or {}).get("ignore") or ():
+        table.add_row("ignored", f"{region['xyxy']} for {', '.join(region['classes']) or 'all'}: {region['why']}")
+    if v.get("words"):
+        table.add_row("cannot be read", v["words"])
+    if "id" in v:
+        table.add_row("decision diff", "none" if v["diff"] is None else _flips(v["diff"]))
+        claims = "none" if v["certificate"] is None else f"issued {v['certificate'].get('issued_at', '')[:16]}"
+        table.add_row("certificate", claims)
+        if v["needs_approval"]:
+            table.add_row("to activate it", "another person has to approve it first: it widens automatic release")
+        for e in v["events"]:
+            said = e["kind"].replace("_", " ")
+            table.add_row(e["at"][:19], f"{said} by {e['person']} ({e['via']}): {e['reason']}")
+    return table
+
+
+def _flips(diff: dict[str, Any]) -> str:
+    flips = diff.get("flips")
+    many = f"{len(flips)} flips" if isinstance(flips, list) else "attached"
+    return f"{many} on footage {diff['footage']}" if diff.get("footage") else many

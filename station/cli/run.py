@@ -72,6 +72,9 @@ def run(
     source: Annotated[
         str | None, typer.Option(help="simulator, a camera (device number or stream URL), a video or a folder.")
     ] = None,
+    record: Annotated[
+        str | None, typer.Option(help="Record every part as footage of this name; the line never waits for it.")
+    ] = None,
     db: DbOption = None,
     config_file: ConfigOption = None,
 ) -> None:
@@ -81,6 +84,8 @@ def run(
 
       station run --recipe demo-disc --source simulator
 
+      station run --recipe demo-disc --source simulator --record shift-12
+
       station run --recipe bolt --source 0
     """
     from station.run import run_loop
@@ -88,7 +93,7 @@ def run(
     config = station_config(config_file, db)
     if source is not None:
         config = config.model_copy(update={"source": source_named(source)})
-    run_loop(config, recipe)
+    run_loop(config, recipe, record=record)
 
 
 def panel(db: DbOption = None, port: PortOption = None, config_file: ConfigOption = None) -> None:
@@ -104,26 +109,37 @@ def panel(db: DbOption = None, port: PortOption = None, config_file: ConfigOptio
 
 
 def replay(
-    source: Annotated[Path, typer.Argument(help="Video, image folder, or folder with index.csv.")],
+    source: Annotated[Path, typer.Argument(help="Footage (name or folder), video, image folder, or index.csv folder.")],
     recipe: RecipeOption,
     json_file: JsonOption = None,
     db: Annotated[
         Path | None,
         typer.Option("--db", help="Keep the ledger in this file, its pictures beside it (default: thrown away)."),
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes (default: one per core); with --db it is one loop.")
+    ] = None,
     config_file: ConfigOption = None,
 ) -> None:
-    """Send footage through the station's own loop; with labels, measure it.
+    """Send material through the station's own eyes and inspector, on all cores; with labels, measure it.
+
+    Scores of a footage are kept: a second replay, under other limits, asks the model nothing.
 
     Examples:
 
       station replay footage.mp4 --recipe bolt --json out.json
 
       station replay tiles/ --recipe magnetic-tile --json out.json --db var/tiles.db
+
+      station replay shift-12 --recipe demo-disc --jobs 4
     """
+    from station.replay import found_at
     from station.replay import replay as run_replay
 
-    with counting("parts", None) as step:
-        result = run_replay(source, load_config(config_file), recipe, database=db, progress=step)
+    config = load_config(config_file)
+    path, total = found_at(source, config)
+    with counting("parts", total) as step:
+        result = run_replay(path, config, recipe, database=db, jobs=jobs, progress=step)
     say(replay_table(result.summary()), json_file=json_file)
-    write_json(json_file, result.to_dict())
+    if json_file is not None:
+        write_json(json_file, result.to_dict())

@@ -5,6 +5,7 @@
     StationError
     ├── UsageError            the person at the keyboard can mend it: message names the remedy
     │   ├── ConfigError       a setting, a recipe or a limit is wrong
+    │   ├── LimitsRefused     limits cannot be drafted, approved or put in force; ``code`` tells the panel why
     │   ├── ModelRefused      a model folder is not what its card says
     │   └── DataRefused       footage, a data set or an export folder cannot be used
     ├── InspectionFault       this one part could not be inspected: it is held, the next may go well
@@ -33,6 +34,19 @@ class UsageError(StationError):
 
 class ConfigError(UsageError):
     """A setting, a recipe or a limit is wrong."""
+
+
+class LimitsRefused(UsageError):
+    """Limits cannot be drafted, approved, withdrawn or put in force.
+
+    Attributes:
+        code: Machine-readable cause: ``unknown``, ``invalid``, ``same_person``, ``not_approved``, ``no_diff``,
+            ``withdrawn``, ``does_not_fit``, ``in_force`` or ``nothing_to_roll_back``.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ModelRefused(UsageError):

@@ -198,14 +198,19 @@ class Detections:
         heat: Where the model sees something: strongest score over all classes times 255, ``uint8`` ``(h, w)``,
             read-only, sides at most :data:`HEAT_SIDE`, spanning the part picture from edge to edge; ``None`` from
             a detector without maps. For the eye only: it decides nothing and counts in no comparison.
+        unlisted: By class, the most that any place **beside** the candidates may score, in [0, 1]: a shoulder of a
+            stronger defect, what lies below the floor, what was one candidate too many. A class that is not named
+            here may score as much as its part score. Only by this can a recipe leave a candidate out and know what
+            is left; it counts in no comparison.
     """
 
     candidates: tuple[Detection, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     heat: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    unlisted: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for label, score in self.scores.items():
+        for label, score in (*self.scores.items(), *self.unlisted.items()):
             _check_score(label, score)
         for found in self.candidates:
             if found.label not in self.scores:
@@ -216,8 +221,13 @@ class Detections:
                     f"{self.scores[found.label]:.4f}"
                 )
         object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
+        object.__setattr__(self, "unlisted", MappingProxyType(dict(self.unlisted)))
         if self.heat is not None:
             object.__setattr__(self, "heat", _checked_heat(self.heat))
+
+    def __reduce__(self) -> tuple[type[Detections], tuple[object, ...]]:
+        """For another process, where it is checked anew: read-only views cannot be sent."""
+        return Detections, (self.candidates, dict(self.scores), self.heat, dict(self.unlisted))
 
     @property
     def score(self) -> float:

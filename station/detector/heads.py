@@ -63,18 +63,34 @@ def decode_score_maps(
     _check(maps, len(classes), stride, prepared)
     rows, columns = (-(-side // stride) for side in prepared.real)
     scores: dict[str, float] = {}
+    unlisted: dict[str, float] = {}
     candidates: list[Detection] = []
     for label, whole in zip(classes, maps[0], strict=True):
         class_map = whole[:rows, :columns]
         top = float(class_map.max())
         scores[label] = min(max(top, 0.0), 1.0)
+        unlisted[label] = min(scores[label], floor)
         if top < floor:
             continue
-        for peak, (x0, y0, x1, y1) in _peaks(class_map, floor, label):
+        peaks = _peaks(class_map, floor, label)
+        unlisted[label] = _beside(class_map, peaks, floor)
+        for peak, (x0, y0, x1, y1) in peaks:
             box = prepared.to_part(x0 * stride, y0 * stride, x1 * stride, y1 * stride)
             candidates.append(Detection(label, min(peak, 1.0), box))
     candidates.sort(key=lambda found: -found.score)
-    return Detections(tuple(candidates), scores, _heat(maps[0, :, :rows, :columns], stride, prepared))
+    return Detections(tuple(candidates), scores, _heat(maps[0, :, :rows, :columns], stride, prepared), unlisted)
+
+
+def _beside(class_map: NDArray[np.float32], peaks: Sequence[tuple[float, Cells]], floor: float) -> float:
+    """The most that a place outside all candidates' boxes scores, at least the floor.
+
+    A place is a cell no lower than its eight neighbours: the flanks of a candidate belong to it, its shoulder outside
+    the box does not.
+    """
+    tops = class_map >= cv2.dilate(class_map, np.ones((3, 3), np.uint8))
+    for _, (x0, y0, x1, y1) in peaks:
+        tops[y0:y1, x0:x1] = False
+    return min(max(float(class_map[tops].max(initial=0.0)), floor), 1.0)
 
 
 def _heat(shown: NDArray[np.float32], stride: int, prepared: Prepared) -> NDArray[np.uint8]:

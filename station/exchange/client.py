@@ -5,15 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
 from pathlib import Path
 from typing import Any
 
 from station.answers import GivenAnswer
-from station.core.errors import ReviewRefused, StationError
+from station.core.errors import LimitsRefused, ReviewRefused, StationError
 from station.exchange.wire import GIVEN, identify
+from station.store.limits import Act
+
+MOST_BYTES = 900_000
+"""Of one request; the loop hangs up on more than a million."""
 
 
 class LoopAway(StationError):
@@ -111,6 +116,26 @@ class LoopClient:
         done = self._ask({"op": "frame"})
         return None if done is None else LoopFrame(base64.b64decode(done["jpeg"]), int(done["index"]), str(done["at"]))
 
+    def limits(self, what: str, act: Act, given: Mapping[str, Any], *, recipe: str | None = None) -> dict[str, Any]:
+        """Drafts, approves, withdraws, activates or rolls back limits; returns what it left behind once committed.
+
+        Args:
+            what: ``draft``, ``approve``, ``withdraw``, ``activate`` or ``rollback``.
+            act: Who and why, with a key that makes sending it twice harmless.
+            given: What it is about, JSON-ready: ``version``, ``limits``, ``base``, ``diff``, ``certificate``,
+                ``without_diff``.
+            recipe: Refuse where the loop runs another one.
+
+        Raises:
+            LimitsRefused: It cannot be done; the code says why.
+            LoopAway: Not stored, or not known: send it again with the same key.
+        """
+        message = {"op": "limits", "what": what, "act": asdict(act), "given": dict(given), "recipe": recipe}
+        if len(json.dumps(message)) > MOST_BYTES:
+            raise LimitsRefused("invalid", "the decision diff is too long to be kept: leave out its later flips")
+        done: dict[str, Any] = self._ask(message)
+        return done
+
     def undo(self, person: str, key: str) -> tuple[int, str]:
         """Takes back the person's last unsettled answer; returns review and part."""
         review_id, part_id = self._ask({"op": "undo", "person": person, "key": key})
@@ -130,6 +155,8 @@ class LoopClient:
                     raise LoopAway("the inspection loop does not answer; whether it was stored is not known") from error
         if "refused" in reply:
             raise ReviewRefused(reply["refused"], reply["words"])
+        if "limits_refused" in reply:
+            raise LimitsRefused(reply["limits_refused"], reply["words"])
         if "failed" in reply:
             raise LoopAway(reply["failed"])
         return reply["done"]

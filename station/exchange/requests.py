@@ -9,7 +9,9 @@ from typing import Any
 import cv2
 
 from station.exchange.wire import GIVEN
+from station.limits_desk import Outcome, perform
 from station.loop import InspectionLoop
+from station.store.limits import Act
 
 FRAME_PX = 960
 """Longer side of the live picture."""
@@ -87,6 +89,16 @@ def _do_undo(loop: InspectionLoop, message: dict[str, Any]) -> list[Any]:
     return [review_id, part_id]
 
 
+def _do_limits(loop: InspectionLoop, message: dict[str, Any]) -> dict[str, Any]:
+    what, given = _text(message, "what"), message["given"]
+    if not isinstance(given, dict) or not isinstance(given.get("without_diff") or "", str):
+        raise TypeError("what it is about is no JSON object of the kinds it should be")
+    act = Act(**{name: _text(message["act"], name) for name in ("key", "person", "reason", "via")})
+    recipe = message.get("recipe")
+    done: Outcome = loop.ask_limits(lambda desk: perform(desk, what, act, given, recipe=recipe))
+    return done.to_dict()
+
+
 def _text(message: dict[str, Any], name: str) -> str:
     if not isinstance(message[name], str):
         raise TypeError(f"{name} is no text")
@@ -103,4 +115,5 @@ WORK: dict[str, Callable[[InspectionLoop, dict[str, Any]], Any]] = {
     "know": _do_know,
     "forget": _do_forget,
     "frame": _do_frame,
+    "limits": _do_limits,
 }

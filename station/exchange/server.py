@@ -12,7 +12,7 @@ from multiprocessing.connection import Client, Connection, Listener, answer_chal
 from pathlib import Path
 from typing import Any
 
-from station.core.errors import ReviewRefused, StationError
+from station.core.errors import LimitsRefused, ReviewRefused, StationError
 from station.exchange.requests import WORK
 from station.exchange.wire import hang_up, identify
 from station.loop import InspectionLoop
@@ -122,6 +122,8 @@ class ExchangeServer:
             return {"done": work(self._loop, message)}
         except ReviewRefused as refused:
             return {"refused": refused.code, "words": str(refused)}
+        except LimitsRefused as refused:
+            return {"limits_refused": refused.code, "words": str(refused)}
         except (KeyError, ValueError, TypeError) as error:
             return {"refused": "invalid", "words": f"the request is malformed: {error}"}
         except (StationError, TimeoutError) as error:

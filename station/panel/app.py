@@ -6,7 +6,6 @@ It runs in a process of its own. Ending it, in any way, never stops the loop: pa
 from __future__ import annotations
 
 import os
-import re
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -26,20 +25,27 @@ from station.config import StationConfig
 from station.core.errors import UsageError
 from station.exchange import LoopAway, LoopClient
 from station.panel.api import STATIC, answer_failures, routes, snapshot
+from station.panel.audit_card import Auditing
 from station.panel.gate import Gate
 from station.panel.guard import Guard, allowed_hosts
 from station.panel.history_routes import history_routes
 from station.panel.history_tab import history_tab
+from station.panel.kept_scores import KeptScores
+from station.panel.limits_routes import answer_limits_refusals, limits_routes
 from station.panel.live_routes import live_routes
 from station.panel.live_tab import live_tab
 from station.panel.people_routes import answer_refusals, people_routes
 from station.panel.people_tab import people_tab
+from station.panel.preload import Preload
 from station.panel.push import Push
 from station.panel.reading import Reading
 from station.panel.review_routes import review_routes
 from station.panel.review_tab import component, review_tab
+from station.panel.scoring import Scoring
 from station.panel.session import TABS, Sessions, answer_strangers, caller_of, home, permission_named
 from station.panel.session_routes import session_routes
+from station.panel.workbench_routes import answer_refused_data, workbench_routes
+from station.panel.workbench_tab import workbench_tab
 from station.store.people import People, Role
 
 SYSTEM_FONTS = ("system-ui", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
@@ -54,6 +60,7 @@ TAB_OF: Mapping[str, Callable[[], None]] = {
     "review": review_tab,
     "live": live_tab,
     "history": history_tab,
+    "workbench": workbench_tab,
     "people": people_tab,
 }
 
@@ -62,7 +69,6 @@ HEAD = """
 <link rel="icon" href="/static/panel/icon.svg">
 <link rel="stylesheet" href="/static/panel/panel.css">
 <link rel="stylesheet" href="/static/panel/sign-in.css">
-PRELOADED
 <script>
 (() => {
   const root = document.documentElement;
@@ -74,7 +80,7 @@ PRELOADED
 })();
 </script>
 """
-"""What every page needs before it is painted; LANGUAGE is the station's own, PRELOADED the review screen's modules."""
+"""What every page needs before it is painted; LANGUAGE is the station's own."""
 
 
 def create_app(config: StationConfig, *, pages: bool = True) -> FastAPI:
@@ -89,6 +95,7 @@ def create_app(config: StationConfig, *, pages: bool = True) -> FastAPI:
     client, asker, camera = (LoopClient(config.store.door) for _ in range(3))
     push = Push(reading, asker, lambda: snapshot(reading))
     people = People(config.store.people)
+    scoring = Scoring(config)
     sessions = Sessions(people, idle_s=config.panel.signout_minutes * 60)
 
     def leave(person: str | None) -> None:
@@ -103,6 +110,7 @@ def create_app(config: StationConfig, *, pages: bool = True) -> FastAPI:
             yield
         finally:
             push.stop()
+            scoring.close()
             for door in (client, asker, camera):
                 door.close()
             reading.close()
@@ -119,16 +127,21 @@ def create_app(config: StationConfig, *, pages: bool = True) -> FastAPI:
     answer_failures(app)
     answer_strangers(app)
     answer_refusals(app)
+    answer_limits_refusals(app)
+    answer_refused_data(app)
     app.include_router(routes(reading, push))
     app.include_router(live_routes(reading, camera))
     app.include_router(review_routes(reading, client))
     app.include_router(history_routes(reading, client))
+    app.include_router(workbench_routes(KeptScores(config, reading), scoring, Auditing(reading), client))
+    app.include_router(limits_routes(reading, client))
     app.include_router(session_routes(sessions, config, leave))
     app.include_router(people_routes(people))
     app.mount("/static/panel", _Static(directory=STATIC))
     if pages:
         for role in Role:
             _mount_page(app, role, config)
+    app.add_middleware(Preload)
     app.add_middleware(Gate, sessions=sessions)
     app.add_middleware(Guard, hosts=allowed_hosts(config.panel.host, config.panel.hosts))
     return app
@@ -192,7 +205,7 @@ def _mount_page(app: FastAPI, role: Role, config: StationConfig) -> None:
         path=home(role).rstrip("/"),
         auth_dependency=opener,
         theme=theme,
-        head=HEAD.replace("LANGUAGE", config.panel.language).replace("PRELOADED", _preloaded("top.js", "review.js")),
+        head=HEAD.replace("LANGUAGE", config.panel.language),
         run_history=False,
         footer_links=[],
         ssr_mode=False,
@@ -201,18 +214,6 @@ def _mount_page(app: FastAPI, role: Role, config: StationConfig) -> None:
         enable_monitoring=False,
         app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
     )
-
-
-def _preloaded(*modules: str) -> str:
-    """Links that have the browser fetch these modules and all they import at once, not level after level."""
-    found: list[str] = []
-    ahead = list(modules)
-    while ahead:
-        name = ahead.pop(0)
-        if name not in found:
-            found.append(name)
-            ahead += re.findall(r'from "\./([\w-]+\.js)"', (STATIC / name).read_text(encoding="utf-8"))
-    return "\n".join(f'<link rel="modulepreload" href="/static/panel/{name}">' for name in found)
 
 
 class _Static(StaticFiles):

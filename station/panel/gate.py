@@ -26,7 +26,13 @@ OPEN_PATHS = frozenset({"/sign-in", "/api/sign-in", "/api/people"})
 OPEN_FOLDER = "/static/panel/"
 STREAM = "/events"
 
-ACTIVITY = frozenset({"/api/active", "/api/answer", "/api/undo", "/api/correct", "/api/known", "/api/known/withdraw"})
+ACTIVITY = frozenset(
+    {
+        "/api/active", "/api/answer", "/api/undo", "/api/correct", "/api/known", "/api/known/withdraw",
+        "/api/workbench/try", "/api/workbench/propose", "/api/workbench/diff", "/api/workbench/certify",
+        "/api/workbench/draft", "/api/workbench/split", "/api/workbench/score", "/api/workbench/score/stop",
+    }
+)  # fmt: skip
 """Posts that only a person's hand makes. Claims and renewals come from the screen by itself."""
 
 LOOK_AGAIN_S = 1.0
@@ -57,6 +63,9 @@ class Gate:
                 await send({"type": "websocket.close", "code": 1008})
             return
         path, reading = scope["path"], scope["method"] in ("GET", "HEAD")
+        if path.startswith(OPEN_FOLDER):  # the panel's own files, for anybody: nobody needs to be known
+            await self._app({**scope, CALLER: None}, receive, send)
+            return
         token = token_of(Headers(scope=scope))
         try:
             caller = await run_in_threadpool(self._sessions.caller, token, active=path in ACTIVITY and not reading)

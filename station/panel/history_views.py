@@ -96,6 +96,7 @@ def story(told: Story) -> Json:
             "source": run.source,
             "line": run.line,
             "software": run.software,
+            "limits_version": run.limits_version,
         },
         "classes": [{k: c.get(k) for k in ("name", "title", "severity", "pass_below", "fail_above")} for c in classes],
         "causes": recipe.get("review", {}).get("causes", []),

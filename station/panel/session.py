@@ -36,13 +36,15 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "review": frozenset({Role.INSPECTOR, Role.ENGINEER, Role.ADMIN}),
     "history": frozenset({Role.ENGINEER, Role.ML, Role.ADMIN}),
     "correct": frozenset({Role.ENGINEER, Role.ADMIN}),
+    "limits": frozenset({Role.ENGINEER, Role.ADMIN}),
+    "workbench": frozenset({Role.ENGINEER, Role.ADMIN}),
     "people": frozenset({Role.ADMIN}),
 }
 TABS: Mapping[Role, tuple[str, ...]] = {
     Role.INSPECTOR: ("review", "live"),
-    Role.ENGINEER: ("review", "live", "history"),
+    Role.ENGINEER: ("review", "live", "history", "workbench"),
     Role.ML: ("live", "history"),
-    Role.ADMIN: ("review", "live", "history", "people"),
+    Role.ADMIN: ("review", "live", "history", "workbench", "people"),
 }
 """Each role's page has these tabs; a tab's name is the permission it needs."""
 
@@ -131,7 +133,7 @@ def allowed(permission: str) -> Allowed:
     """A dependency for ``Depends``: gives the :class:`Caller`, or 401 or 403.
 
     Args:
-        permission: ``live``, ``review``, ``history``, ``correct`` or ``people``.
+        permission: ``live``, ``review``, ``history``, ``correct``, ``limits`` or ``people``.
     """
     return Allowed(permission)
 

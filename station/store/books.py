@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from station.core.errors import LedgerFault
 from station.store.queries import balance
@@ -16,7 +17,8 @@ def faults_in_books(engine: Engine) -> list[str]:
 
     Checked: the books balance; part numbers have no gap; every release has a passed inspection or a
     person's standing answer; no part has two final commands; every label has its crop and the crop its
-    hash; every pass has its picture; SQLite's own integrity.
+    hash; every pass has its picture; every part was judged by the limits of its run and every run by those of its version; limits that widen were approved by
+    a second person; SQLite's own integrity.
     """
     found: list[str] = []
     try:
@@ -72,6 +74,13 @@ def _find_faults(engine: Engine, found: list[str]) -> None:
         "passed without a score, a model or a picture": """
             SELECT part_id FROM inspection WHERE evaluation = 'OK'
             AND (score IS NULL OR model_sha256 IS NULL OR image_sha256 IS NULL)""",
+        "was judged by other limits than its run's": """
+            SELECT part_id FROM inspection i JOIN run n ON n.id = i.run_id WHERE i.recipe_sha256 <> n.recipe_sha256""",
+        "limits that widen were put in force without a second person": """
+            SELECT 'version ' || e.version_id FROM limits_event e JOIN limits_version v ON v.id = e.version_id
+            WHERE e.kind = 'activated' AND e.widens = 1 AND NOT EXISTS (
+                SELECT 1 FROM limits_event a WHERE a.version_id = e.version_id AND a.kind = 'approved' AND a.id < e.id
+                AND lower(trim(a.person)) <> lower(trim(v.made_by)))""",
     }
     with engine.connect() as connection:
         for words, sql in questions.items():
@@ -88,12 +97,31 @@ def _find_faults(engine: Engine, found: list[str]) -> None:
         ]
         if damaged:
             found.append(f"has a crop that does not match its hash: {', '.join(damaged[:5])}")
+        found += [f"run {run_id} {words}" for run_id, words in _wrong_runs(connection)]
         loose = sorted({str(r[0]) for r in connection.execute(text("PRAGMA foreign_key_check")).all()})
         if loose:
             found.append(f"refers to rows that are gone: {', '.join(loose)}")
         whole = [str(w) for w in connection.execute(text("PRAGMA integrity_check(5)")).scalars()]
         if whole != ["ok"]:
             found.append(f"SQLite reports: {'; '.join(whole)}")
+
+
+def _wrong_runs(connection: Connection) -> Iterator[tuple[int, str]]:
+    """Runs whose recipe is not the one they name by its hash, or not under the limits of the version they name."""
+    rows = connection.execute(
+        text(
+            "SELECT n.id, n.recipe_json, n.recipe_sha256, v.limits "
+            "FROM run n LEFT JOIN limits_version v ON v.id = n.limits_version"
+        )
+    )
+    for run_id, recipe, sha256, limits in rows:
+        if hashlib.sha256(recipe.encode()).hexdigest() != sha256:
+            yield run_id, "keeps a recipe that does not match its hash"
+        elif limits is not None:
+            whole, given = json.loads(recipe), json.loads(limits)
+            of_run = {c["name"]: {f: c.get(f) for f in given["classes"].get(c["name"], ())} for c in whole["classes"]}
+            if of_run != given["classes"] or whole.get("ignore", []) != given["ignore"]:
+                yield run_id, "judged by other limits than those of the version it names"
 
 
 def needed_images(engine: Engine) -> Iterator[tuple[str, str]]:

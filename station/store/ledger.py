@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,10 @@ class RunStart:
     source: str
     line: str
     software: str
+    optics_sha256: str | None = None
+    """The camera's corrections in force, read once at the start; ``None``: frames were left as they are."""
+    limits_version: int | None = None
+    """The version of the limits in force; ``None``: those of the recipe file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,14 @@ class Record:
         image: The part's picture, already durable; ``None`` where there is none.
         blind: Whether a review of it hides the model's verdict.
         challenge: Whether a known part is to be shown again beside it, where it is held.
+        run_id: The run under whose recipe it was inspected; ``None``: the one it is written down in.
     """
 
     inspection: Inspection
     image: EncodedImage | None
     blind: bool
     challenge: bool = False
+    run_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,22 +190,7 @@ class Ledger:
                     f"{held} still wait for a person in {self.path}: start with that recipe and answer them, "
                     "or name another ledger with --db"
                 )
-            row = RunRow(
-                started_at=stamp(self.clock.now()),
-                station=start.station,
-                recipe=start.recipe,
-                recipe_sha256=start.recipe_sha256,
-                recipe_json=start.recipe_json,
-                model=start.model,
-                model_sha256=start.model_sha256,
-                source=start.source,
-                line=start.line,
-                software=start.software,
-            )
-            session.add(row)
-            session.flush()
-            assert row.id is not None
-            return row.id
+            return add_run(session, start, self.now())
 
     def end_run(self, run_id: int) -> None:
         """Notes an orderly end."""
@@ -207,6 +198,11 @@ class Ledger:
             session.execute(
                 update(RunRow).values(ended_at=stamp(self.clock.now())).where(text("id = :run")), {"run": run_id}
             )
+
+    def newest_run(self) -> int:
+        """Id of the run that began last, 0 in a fresh ledger."""
+        with self.transaction() as session:
+            return int(session.execute(text("SELECT coalesce(max(id), 0) FROM run")).scalar_one())
 
     def next_number(self) -> int:
         """The number of the next part: one above the highest in the ledger."""
@@ -219,7 +215,7 @@ class Ledger:
         """Writes inspections with their first command and, where held, the open review.
 
         Args:
-            run_id: The run they belong to.
+            run_id: The run they belong to, where a record names no other.
             records: Inspections in the order of their part numbers.
             acknowledged: Commands the line has acknowledged since the last call, noted in the same commit.
 
@@ -323,6 +319,15 @@ def add_command(
     return Command(int(done.inserted_primary_key[0]), part_id, disposition)
 
 
+def add_run(session: Session, start: RunStart, now: str) -> int:
+    """Adds a run to the running transaction; returns its id."""
+    row = RunRow(started_at=now, **{f.name: getattr(start, f.name) for f in fields(start)})
+    session.add(row)
+    session.flush()
+    assert row.id is not None
+    return row.id
+
+
 def stamp(moment: datetime) -> str:
     """ISO 8601 with microseconds: text that sorts by time."""
     return moment.isoformat(timespec="microseconds")
@@ -334,7 +339,7 @@ def _inspection_row(run_id: int, record: Record) -> dict[str, Any]:
     return {
         "number": it.part.number,
         "part_id": it.part.part_id,
-        "run_id": run_id,
+        "run_id": run_id if record.run_id is None else record.run_id,
         "triggered_at": stamp(it.part.triggered_at),
         "source": it.part.source,
         "frame_index": it.part.frame_index,

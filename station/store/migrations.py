@@ -58,8 +58,48 @@ _FIRST = (
         model_sha256 TEXT,
         source TEXT NOT NULL,
         line TEXT NOT NULL,
-        software TEXT NOT NULL
+        software TEXT NOT NULL,
+        optics_sha256 TEXT,
+        limits_version INTEGER REFERENCES limits_version(id) ON DELETE RESTRICT
     ) STRICT""",
+    """CREATE TABLE limits_version (
+        id INTEGER PRIMARY KEY,
+        recipe TEXT NOT NULL CONSTRAINT limits_version_recipe CHECK (length(recipe) > 0),
+        model TEXT,
+        made_at TEXT NOT NULL,
+        made_by TEXT NOT NULL CONSTRAINT limits_version_made_by CHECK (length(trim(made_by)) > 0),
+        base INTEGER REFERENCES limits_version(id) ON DELETE RESTRICT
+            CONSTRAINT limits_version_base_is_older CHECK (base < id),
+        limits TEXT NOT NULL CONSTRAINT limits_version_limits CHECK (
+            json_type(limits, '$.classes') IS 'object' AND json_type(limits, '$.ignore') IS 'array'
+        ),
+        reason TEXT NOT NULL CONSTRAINT limits_version_has_reason CHECK (length(trim(reason)) > 0),
+        diff TEXT CONSTRAINT limits_version_diff CHECK (diff IS NULL OR json_type(diff) IS 'object'),
+        certificate TEXT
+            CONSTRAINT limits_version_certificate CHECK (certificate IS NULL OR json_type(certificate) IS 'object'),
+        widens INTEGER NOT NULL CONSTRAINT limits_version_widens CHECK (widens IN (0, 1))
+    ) STRICT""",
+    "CREATE INDEX limits_version_recipe ON limits_version(recipe, id)",
+    """CREATE TABLE limits_event (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE CONSTRAINT limits_event_key CHECK (length(key) > 0),
+        recipe TEXT NOT NULL,
+        version_id INTEGER REFERENCES limits_version(id) ON DELETE RESTRICT,
+        kind TEXT NOT NULL CONSTRAINT limits_event_kind
+            CHECK (kind IN ('drafted', 'approved', 'activated', 'rolled_back', 'withdrawn')),
+        at TEXT NOT NULL,
+        person TEXT NOT NULL CONSTRAINT limits_event_person CHECK (length(trim(person)) > 0),
+        via TEXT NOT NULL CONSTRAINT limits_event_via CHECK (via IN ('panel', 'command line')),
+        reason TEXT NOT NULL CONSTRAINT limits_event_has_reason CHECK (length(trim(reason)) > 0),
+        widens INTEGER CONSTRAINT limits_event_widens CHECK (widens IN (0, 1)),
+        CONSTRAINT limits_event_says_whether_it_widens
+            CHECK ((widens IS NOT NULL) = (kind IN ('activated', 'rolled_back'))),
+        -- Without a version it is about the limits of the recipe file, which need nobody's draft.
+        CONSTRAINT limits_event_is_about_a_version
+            CHECK (version_id IS NOT NULL OR kind IN ('activated', 'rolled_back'))
+    ) STRICT""",
+    "CREATE INDEX limits_event_recipe ON limits_event(recipe, id)",
+    "CREATE INDEX limits_event_version ON limits_event(version_id) WHERE version_id IS NOT NULL",
     """CREATE TABLE inspection (
         number INTEGER PRIMARY KEY,
         part_id TEXT NOT NULL UNIQUE,
@@ -248,6 +288,37 @@ _FIRST = (
     ),
     *_append_only("review", "id, part_id, opened_at, reason, blind, excluded_person, moves, shown_as", "review"),
     *_append_only("known_part", "id, part_id, expected, noted_at, noted_by", "known_part"),
+    *_append_only(
+        "limits_version",
+        "id, recipe, model, made_at, made_by, base, limits, reason, diff, certificate, widens",
+        "limits_version",
+    ),
+    *_append_only("limits_event", "id, key, recipe, version_id, kind, at, person, via, reason, widens", "limits_event"),
+    """CREATE TRIGGER run_recipe_never_changed
+       BEFORE UPDATE OF recipe, recipe_sha256, recipe_json, limits_version, model, model_sha256 ON run
+       BEGIN SELECT RAISE(ABORT, 'what a run judged by is never changed'); END""",
+    """CREATE TRIGGER limits_event_key_never_replaced BEFORE INSERT ON limits_event
+       WHEN EXISTS (SELECT 1 FROM limits_event WHERE key = NEW.key)
+       BEGIN SELECT RAISE(ABORT, 'limits_event rows are never replaced'); END""",
+    """CREATE TRIGGER limits_event_of_its_recipe BEFORE INSERT ON limits_event
+       WHEN NEW.version_id IS NOT NULL AND NOT EXISTS (
+           SELECT 1 FROM limits_version WHERE id = NEW.version_id AND recipe = NEW.recipe
+       )
+       BEGIN SELECT RAISE(ABORT, 'the limits were made for another recipe'); END""",
+    """CREATE TRIGGER limits_event_after_withdrawal BEFORE INSERT ON limits_event
+       WHEN EXISTS (SELECT 1 FROM limits_event WHERE version_id = NEW.version_id AND kind = 'withdrawn')
+       BEGIN SELECT RAISE(ABORT, 'withdrawn limits stay withdrawn'); END""",
+    """CREATE TRIGGER limits_approved_by_a_second_person BEFORE INSERT ON limits_event
+       WHEN NEW.kind = 'approved' AND EXISTS (
+           SELECT 1 FROM limits_version
+           WHERE id = NEW.version_id AND lower(trim(made_by)) = lower(trim(NEW.person))
+       )
+       BEGIN SELECT RAISE(ABORT, 'limits are approved by a second person'); END""",
+    """CREATE TRIGGER limits_that_widen_are_approved BEFORE INSERT ON limits_event
+       WHEN NEW.kind = 'activated' AND NEW.widens = 1 AND NOT EXISTS (
+           SELECT 1 FROM limits_event WHERE version_id = NEW.version_id AND kind = 'approved'
+       )
+       BEGIN SELECT RAISE(ABORT, 'limits that widen automatic release need the approval of a second person'); END""",
     """CREATE TRIGGER confirmation_undone_once BEFORE UPDATE ON confirmation
        WHEN OLD.undone_at IS NOT NULL
        BEGIN SELECT RAISE(ABORT, 'an undone confirmation stays undone'); END""",

@@ -26,6 +26,7 @@ class RunInfo:
     model: str | None
     source: str
     line: str
+    limits_version: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,8 @@ def _run(engine: Engine, which: str, **given: int) -> RunInfo | None:
     with Session(engine) as session:
         row = session.execute(
             text(
-                f"SELECT id, started_at, ended_at, station, recipe, recipe_json, model, source, line FROM run {which}"
+                "SELECT id, started_at, ended_at, station, recipe, recipe_json, model, source, line, limits_version "
+                f"FROM run {which}"
             ),
             given,
         ).first()

@@ -34,6 +34,7 @@ class RunOf:
     source: str
     line: str
     software: str
+    limits_version: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,7 @@ def _story(connection: Connection, part_id: str) -> Story | None:
     inspection = _inspection(row)
     run = rows(
         "SELECT id, started_at, ended_at, station, recipe, recipe_sha256, recipe_json, model, model_sha256, source, "
-        "line, software FROM run WHERE id = :run",
+        "line, software, limits_version FROM run WHERE id = :run",
         run=run_id,
     )[0]
     told = "(r.reason <> 'challenge' OR r.settled_at IS NOT NULL)"

@@ -27,6 +27,41 @@ class RunRow(SQLModel, table=True):
     source: str
     line: str
     software: str
+    optics_sha256: str | None = None
+    limits_version: int | None = None
+
+
+class LimitsVersionRow(SQLModel, table=True):
+    """Limits of a recipe as they were drafted; never changed."""
+
+    __tablename__ = "limits_version"
+    id: int | None = Field(default=None, primary_key=True)
+    recipe: str
+    model: str | None = None
+    made_at: str
+    made_by: str
+    base: int | None = None
+    limits: str
+    reason: str
+    diff: str | None = None
+    certificate: str | None = None
+    widens: int
+
+
+class LimitsEventRow(SQLModel, table=True):
+    """What somebody did with limits, and why; no version: the limits of the recipe file."""
+
+    __tablename__ = "limits_event"
+    id: int | None = Field(default=None, primary_key=True)
+    key: str
+    recipe: str
+    version_id: int | None = None
+    kind: str
+    at: str
+    person: str
+    via: str
+    reason: str
+    widens: int | None = None
 
 
 class InspectionRow(SQLModel, table=True):

@@ -14,6 +14,7 @@ from station.training.drawing import BAND, DRAWERS, plant_band, plant_gap, plant
 from station.training.planting import Patch, plant, vary
 from station.training.samples import Sample
 from station.training.settings import Geometry, Photometry, Settings
+from station.training.unseen import plant_unseen
 
 Floats = NDArray[np.float32]
 Rng = np.random.Generator
@@ -105,7 +106,11 @@ def make_crop(
         plant_harmless(image, rng=rng)
     if planting.gap_share and rng.random() < planting.gap_share:
         plant_gap(image, rng=rng)
-    if sample.label < 0 and rng.random() < planting.share:
+    if planting.unseen:
+        if rng.random() < planting.share:
+            for _ in range(1 if rng.random() < 0.8 else 2):
+                plant_unseen(image, mask, rng=rng)
+    elif sample.label < 0 and rng.random() < planting.share:
         for _ in range(1 if rng.random() < 0.8 else 2):
             _plant_one(image, mask, settings=settings, classes=classes, bank=bank, rng=rng)
     if sample.label >= 0 and not sample.located:

@@ -42,6 +42,31 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class GoodOnlyMetrics:
+    """What can be said of a model taught from good parts alone. All out of fold; how it meets real defects is unknown.
+
+    Attributes:
+        good_score_median: Half of the good pictures score below.
+        good_score_90: 90 % of them score below: a `pass_below` there stops a tenth of such pictures.
+        good_score_98: 98 % of them score below.
+        n_good_images: Good pictures.
+        n_good_parts: Good parts.
+        planted_auroc: Good pictures against pictures with one planted defect; no promise for real ones.
+        n_planted: Pictures with a planted defect.
+        folds: Members.
+    """
+
+    good_score_median: float
+    good_score_90: float
+    good_score_98: float
+    n_good_images: int
+    n_good_parts: int
+    planted_auroc: float
+    n_planted: int
+    folds: int
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where the model comes from."""
 
@@ -78,7 +103,7 @@ class Card:
     multiple: int
     max_pixels: int
     training: Provenance
-    metrics: Metrics
+    metrics: Metrics | GoodOnlyMetrics
     parity: tuple[Parity, ...]
     padding: str = "replicate"
     colour: str = "bgr"
@@ -89,7 +114,7 @@ class Card:
 def write_card(card: Card, *, path: Path) -> None:
     """Write `card` as TOML."""
     metrics = asdict(card.metrics)
-    classes = metrics.pop("per_class")
+    classes = metrics.pop("per_class", ())
     lines = [
         *_table(
             "",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from station.training.planting import Floats, Patch, Rng
 
 
-def _soft(shape: tuple[int, int], *, rng: Rng, grain: float, strength: float) -> Floats:
+def soft_noise(shape: tuple[int, int], *, rng: Rng, grain: float, strength: float) -> Floats:
     """Return smooth noise around 1 with features of about `grain` px."""
     h, w = shape
     small = rng.normal(0, 1, (max(int(h / grain) + 2, 2), max(int(w / grain) + 2, 2))).astype(np.float32)
@@ -30,7 +30,7 @@ def _polygon(shape: tuple[int, int], points: Floats, *, soft: float) -> Floats:
     return np.asarray(cv2.GaussianBlur(canvas, (0, 0), soft), np.float32)
 
 
-def _outline(radius: float, aspect: float, angle: float, rough: float, *, rng: Rng) -> Floats:
+def outlined(radius: float, aspect: float, angle: float, rough: float, *, rng: Rng) -> Floats:
     """Return the points (n, 2) of a closed irregular outline around 0."""
     t = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     r = radius * np.exp(
@@ -48,11 +48,11 @@ def _outline(radius: float, aspect: float, angle: float, rough: float, *, rng: R
 
 def _pit(number: int, *, rng: Rng) -> Patch:
     radius, aspect = math.exp(rng.uniform(math.log(2.2), math.log(9))), math.exp(abs(rng.normal(0, 0.45)))
-    points = _outline(radius, aspect, rng.uniform(0, math.pi), 0.12, rng=rng)
+    points = outlined(radius, aspect, rng.uniform(0, math.pi), 0.12, rng=rng)
     half = np.ceil(np.abs(points).max(0)) + 4
     shape = (int(2 * half[1]), int(2 * half[0]))
     alpha = _polygon(shape, points + half, soft=rng.uniform(0.6, 1.3))
-    factor = rng.uniform(0.12, 0.6) * _soft(shape, rng=rng, grain=3, strength=rng.uniform(0.05, 0.4))
+    factor = rng.uniform(0.12, 0.6) * soft_noise(shape, rng=rng, grain=3, strength=rng.uniform(0.05, 0.4))
     return Patch(factor, np.clip(alpha * 1.15, 0, 1), number)
 
 
@@ -82,7 +82,7 @@ def _line(length: float, width: float, wiggle: float, angle: float, *, rng: Rng)
 def _crack(number: int, *, rng: Rng) -> Patch:
     angle = rng.normal(math.pi / 2, 0.5) if rng.random() < 0.6 else rng.uniform(0, math.pi)
     alpha, _ = _line(math.exp(rng.uniform(math.log(18), math.log(220))), rng.uniform(1.4, 4.5), 0.22, angle, rng=rng)
-    factor = rng.uniform(0.2, 0.65) * _soft(alpha.shape, rng=rng, grain=6, strength=0.25)
+    factor = rng.uniform(0.2, 0.65) * soft_noise(alpha.shape, rng=rng, grain=6, strength=0.25)
     sides = str(rng.choice(["", "", "N", "S", "W", "E"]))
     return Patch(_trim(factor, sides), _trim(np.clip(alpha * 1.1, 0, 1), sides), number, sides)
 
@@ -100,12 +100,12 @@ def _chip(number: int, *, rng: Rng) -> Patch:
     flake = rng.random() < 0.5
     radius = math.exp(rng.uniform(math.log(5), math.log(26)))
     aspect = math.exp(abs(rng.normal(0.5 if flake else 0.2, 0.5)))
-    points = _outline(radius, min(aspect, 5.0), rng.uniform(0, math.pi), 0.10 if flake else 0.2, rng=rng)
+    points = outlined(radius, min(aspect, 5.0), rng.uniform(0, math.pi), 0.10 if flake else 0.2, rng=rng)
     half = np.ceil(np.abs(points).max(0)) + 5
     shape = (int(2 * half[1]), int(2 * half[0]))
     alpha = _polygon(shape, points + half, soft=rng.uniform(0.6, 1.2))
     inner = rng.uniform(0.6, 1.5) if flake else rng.uniform(0.2, 1.3)
-    factor = inner * _soft(shape, rng=rng, grain=rng.uniform(3, 10), strength=rng.uniform(0.05, 0.3))
+    factor = inner * soft_noise(shape, rng=rng, grain=rng.uniform(3, 10), strength=rng.uniform(0.05, 0.3))
     if flake or inner > 0.55:
         rim = np.clip(4 * alpha * (1 - alpha), 0, 1) * _polygon(
             shape, points + half + rng.normal(0, 1.5, 2).astype(np.float32), soft=2.5
@@ -120,11 +120,13 @@ def _chip(number: int, *, rng: Rng) -> Patch:
 def _bare(number: int, *, rng: Rng) -> Patch:
     """A large place that the grinding did not reach, from a border inwards: darker and without streaks."""
     radius = math.exp(rng.uniform(math.log(20), math.log(110)))
-    points = _outline(radius, math.exp(rng.normal(0, 0.4)), rng.uniform(0, math.pi), 0.12, rng=rng)
+    points = outlined(radius, math.exp(rng.normal(0, 0.4)), rng.uniform(0, math.pi), 0.12, rng=rng)
     half = np.ceil(np.abs(points).max(0)) + 6
     shape = (int(2 * half[1]), int(2 * half[0]))
     alpha = _polygon(shape, points + half, soft=rng.uniform(0.8, 3.0))
-    factor = rng.uniform(0.45, 0.82) * _soft(shape, rng=rng, grain=rng.uniform(4, 40), strength=rng.uniform(0.03, 0.15))
+    factor = rng.uniform(0.45, 0.82) * soft_noise(
+        shape, rng=rng, grain=rng.uniform(4, 40), strength=rng.uniform(0.03, 0.15)
+    )
     factor *= 1 + rng.normal(0, 0.03, shape).astype(np.float32)
     sides = str(rng.choice(["W", "E"]))
     cut = int(rng.uniform(0.4, 0.9) * radius) + 6
@@ -165,7 +167,7 @@ def plant_harmless(image: Floats, *, rng: Rng) -> None:
             level = rng.uniform(1.15, 1.8)
         else:
             radius = math.exp(rng.uniform(math.log(3), math.log(40)))
-            points = _outline(radius, math.exp(rng.normal(0, 0.5)), rng.uniform(0, math.pi), 0.25, rng=rng)
+            points = outlined(radius, math.exp(rng.normal(0, 0.5)), rng.uniform(0, math.pi), 0.25, rng=rng)
             half = np.ceil(np.abs(points).max(0)) + 8
             alpha = _polygon((int(2 * half[1]), int(2 * half[0])), points + half, soft=rng.uniform(1.0, 4.0))
             level = rng.uniform(0.80, 0.95) if rng.random() < 0.8 else rng.uniform(1.05, 1.2)
@@ -191,7 +193,7 @@ def plant_gap(image: Floats, *, rng: Rng) -> None:
     rows = np.arange(h, dtype=np.float32)[:, None]
     weight = 1 / (1 + np.exp(np.clip((rows - depth[None]) / rng.uniform(0.4, 2.0), -30, 30)))
     weight = (weight if rng.random() < 0.5 else weight[::-1]).astype(np.float32)[..., None]
-    level = float(np.median(view)) * rng.uniform(0.1, 0.55) * _soft((h, w), rng=rng, grain=25, strength=0.15)
+    level = float(np.median(view)) * rng.uniform(0.1, 0.55) * soft_noise((h, w), rng=rng, grain=25, strength=0.15)
     view += weight * (level[..., None] + rng.normal(0, 2, (h, w, 1)).astype(np.float32) - view)
 
 

@@ -33,7 +33,7 @@ from station.registry import ModelRegistry
 from station.training.card import Card, Metrics, Parity, Provenance, write_card
 from station.training.export_onnx import export, part_scores
 from station.training.measure import measure
-from station.training.samples import Sample, Source
+from station.training.samples import Sample, Source, resized
 from station.training.settings import Settings, for_recipe
 from station.training.workers import Job, Trained, run_job, train_side_by_side, worker_count
 
@@ -103,7 +103,7 @@ def train(
     progress("samples", 0.0)
     samples = source.load()
     count = workers or worker_count(folds)
-    trained = _train_all(
+    trained = train_all(
         source,
         samples,
         chosen=chosen,
@@ -118,9 +118,9 @@ def train(
         scores[member.indices] = member.scores
     metrics = measure(samples, scores, classes=classes, folds=folds)
     progress("export", 0.97)
-    with tempfile.TemporaryDirectory(prefix="model-", dir=_parent(out)) as place:
+    with tempfile.TemporaryDirectory(prefix="model-", dir=parent_made(out)) as place:
         folder = Path(place) / recipe_name / out.name
-        parity = _write_model(folder, trained, classes=classes, settings=chosen, seed=seed)
+        parity = write_model(folder, trained, classes=classes, settings=chosen, seed=seed)
         _write_out_of_fold(folder / "out-of-fold.csv", samples, scores, classes=classes)
         sha256 = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
         spent = (time.monotonic() - start) / 60.0
@@ -152,12 +152,12 @@ def train(
             ModelRegistry(Path(place)).open(f"{recipe_name}/{out.name}")
         )  # the graph gives torch's scores, or raises
         size = (folder / "model.onnx").stat().st_size
-        _swap_in(folder, out)
+        swap_in(folder, out)
     progress("done", 1.0)
     return TrainingReport(recipe_name, out.name, out, sha256, round(spent, 2), folds, size, metrics)
 
 
-def _train_all(
+def train_all(
     source: Source,
     samples: Sequence[Sample],
     *,
@@ -189,22 +189,31 @@ def _train_all(
     return trained
 
 
-def _parent(out: Path) -> Path:
+def parent_made(out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     return out.parent
 
 
-def _swap_in(folder: Path, out: Path) -> None:
+def swap_in(folder: Path, out: Path) -> None:
     """Put the finished folder in place of an earlier one."""
     if out.exists():
         shutil.rmtree(out)
     os.replace(folder, out)
 
 
-def _write_model(
-    folder: Path, trained: Sequence[Trained], *, classes: Sequence[str], settings: Settings, seed: int
+def write_model(
+    folder: Path,
+    trained: Sequence[Trained],
+    *,
+    classes: Sequence[str],
+    settings: Settings,
+    seed: int,
+    resize_long: int = 0,
 ) -> tuple[Parity, ...]:
-    """Write model.onnx and the parity pictures; return what torch says about them, so that the graph has to agree."""
+    """Write model.onnx and the parity pictures; return what torch says about them, so that the graph has to agree.
+
+    `resize_long` is the card's: the station resizes the parity pictures too, so torch is shown them resized.
+    """
     (folder / "parity").mkdir(parents=True)
     members = [t.network(classes=len(classes), settings=settings) for t in trained]
     path = folder / "model.onnx"
@@ -213,7 +222,8 @@ def _write_model(
     for number, picture in enumerate(parity_pictures(seed)):
         name = f"parity/{number}.png"
         cv2.imwrite(str(folder / name), picture)
-        scores = part_scores(deployed, picture, multiple=settings.multiple, stride=settings.net.stride)
+        shown = resized(picture, long_px=resize_long)
+        scores = part_scores(deployed, shown, multiple=settings.multiple, stride=settings.net.stride)
         rows.append(Parity(name, tuple((c, float(s)) for c, s in zip(classes, scores, strict=True))))
     return tuple(rows)
 

@@ -27,6 +27,18 @@ def device_here() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def halves_are_fast(device: torch.device) -> bool:
+    """Return whether bfloat16 is arithmetic of its own here.
+
+    A processor without AMX or AVX-512 BF16 imitates it: a training step of this network then takes seven to nine times
+    as long as in float32 (measured: 1.2 s against 0.14 s of one core for ten crops of 224 x 224).
+    """
+    if device.type != "cpu":
+        return True
+    known = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in known)
+
+
 def train_member(
     samples: Sequence[Sample],
     *,
@@ -44,7 +56,7 @@ def train_member(
     """
     torch.manual_seed(seed)
     device = device_here()
-    net = Trainee(classes=len(classes), shape=settings.net).to(device)
+    net = Trainee(classes=len(classes), shape=settings.net).to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     batches = Batches(samples, classes=classes, settings=settings, seed=seed)
@@ -69,7 +81,7 @@ def _step(
     net: Trainee, batch: Batch, *, optimiser: torch.optim.Optimizer, settings: Settings, device: torch.device
 ) -> None:
     net.train()
-    with torch.autocast(device.type, torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16, enabled=halves_are_fast(device)):
         any_logit, kind_logit = net(torch.from_numpy(batch.image).to(device))
     loss = loss_of(
         any_logit,

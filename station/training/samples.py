@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from station.core.errors import DataRefused
+from station.detector.tensors import prepare
+from station.registry import InputSpec
 from station.sim.crops import training_crops
 
 SOUND = "ok"
@@ -81,6 +83,12 @@ class Source:
         if not any(s.label < 0 for s in found) or not any(s.label >= 0 for s in found):
             raise DataRefused(f"{self.title}: {len(found)} pictures; training needs sound and defective ones")
         return found
+
+
+def resized(image: NDArray[np.uint8], *, long_px: int) -> NDArray[np.uint8]:
+    """Return `image` as the station resizes it for a card with `resize_long = long_px`; 0 leaves it as it is."""
+    spec = InputSpec(multiple=1, padding="replicate", max_pixels=200_000_000, resize_long=long_px)
+    return prepare(image, spec).tensor[0]
 
 
 def simulated(count: int, *, classes: Sequence[str], seed: int) -> tuple[Sample, ...]:

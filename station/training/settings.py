@@ -41,6 +41,7 @@ class Planting:
         harmless_share: Part of all crops that get harmless marks (target: sound).
         gap_share: Part of all crops beside which the dark ground is made to show (target: sound).
         drawn: Names of the drawers used (`station.training.drawing.DRAWERS`).
+        unseen: Instead of all these, plant what nobody has shown (`station.training.unseen`), as the first class.
     """
 
     share: float = 0.5
@@ -48,6 +49,7 @@ class Planting:
     harmless_share: float = 0.4
     gap_share: float = 0.0
     drawn: tuple[str, ...] = ()
+    unseen: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,3 +110,23 @@ def for_recipe(name: str) -> Settings:
             ema_decay=0.996,
         )
     return base
+
+
+def for_good_parts(*, colour: bool) -> Settings:
+    """Return the settings for teaching from good parts alone: one station, one light, a part in nearly one place."""
+    return Settings(
+        photometry=Photometry(gain_sigma=0.12, gamma_sigma=0.08, field_sigma=0.06, noise_max=4.0, blur_share=0.15),
+        geometry=Geometry(
+            shapes=((224, 224), (224, 160), (224, 112)),
+            rotation_deg=4.0,
+            scale_sigma=0.04,
+            aspect_sigma=0.01,
+            flip_x=False,
+            flip_y=False,
+        ),
+        planting=Planting(share=0.6, paste_share=0.0, harmless_share=0.0, unseen=True),
+        net=NetShape(widths=(16, 16, 32, 48), blocks=(1, 2, 2), head=16, colour=colour),
+        learning_rate=4e-3,
+        ema_decay=0.996,
+        rank_weight=0.3,
+    )

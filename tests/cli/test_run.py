@@ -83,7 +83,9 @@ def test_help_says_what_is_so() -> None:
 
 def test_a_real_run_gets_the_source_that_was_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ran: list[Any] = []
-    monkeypatch.setattr(station.run, "run_loop", lambda config, recipe: ran.append((config.source.kind, recipe)))
+    monkeypatch.setattr(
+        station.run, "run_loop", lambda config, recipe, record: ran.append((config.source.kind, recipe))
+    )
     for source in ("simulator", "0", "rtsp://camera/1", str(tmp_path)):
         assert CliRunner().invoke(app, ["run", "--recipe", "bolt", "--source", source]).exit_code == 0
     assert ran == [("simulator", "bolt"), ("camera", "bolt"), ("camera", "bolt"), ("footage", "bolt")]

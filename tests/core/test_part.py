@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -143,3 +144,24 @@ def test_a_heat_map_counts_in_no_comparison() -> None:
     assert with_heat == Detections((), {"scratch": 0.1}, np.ones((8, 9), np.uint8)) == Detections((), {"scratch": 0.1})
     assert with_heat != Detections((), {"scratch": 0.2}, np.zeros((8, 8), np.uint8))
     assert "heat" not in repr(with_heat)
+
+
+def test_detections_reach_another_process_whole_and_are_checked_there() -> None:
+    it = detections(("scratch", 0.5, (1, 2, 3, 4)))
+    sent = Detections(it.candidates, it.scores, np.ones((4, 4), np.uint8), {"scratch": 0.25})
+    back = pickle.loads(pickle.dumps(sent))
+    assert back == sent
+    assert dict(back.unlisted) == {"scratch": 0.25}
+    assert back.heat is not None
+    with pytest.raises(TypeError):
+        back.scores["scratch"] = 0.0
+    broken = Detections((), {"scratch": 0.1})
+    object.__setattr__(broken, "scores", {"scratch": math.nan})
+    with pytest.raises(DetectorFault):
+        pickle.loads(pickle.dumps(broken))
+
+
+@pytest.mark.parametrize("wrong", [math.nan, -0.1, 1.1])
+def test_what_lies_beside_the_candidates_is_a_score(wrong: float) -> None:
+    with pytest.raises(DetectorFault, match="not a number in"):
+        Detections((), {"scratch": 0.1}, None, {"scratch": wrong})

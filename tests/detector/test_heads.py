@@ -316,3 +316,45 @@ def test_every_box_lies_in_the_part(rows: int, columns: int, data: st.DataObject
     for found in decode(maps, prepared=prepared).candidates:
         assert 0 <= found.box.x0 < found.box.x1 <= width
         assert 0 <= found.box.y0 < found.box.y1 <= height
+
+
+def test_beside_the_candidates_lies_at_most_the_floor_where_nothing_is() -> None:
+    maps = np.zeros((1, 2, 10, 12), np.float32)
+    maps[0, 1, 2:5, 3:9] = 0.6
+    maps[0, 1, 3, 4] = 0.9
+    found = decode(maps, classes=("crack", "dent"))
+    assert dict(found.unlisted) == {"crack": 0.0, "dent": 0.02}
+
+
+def test_the_flank_of_a_candidate_belongs_to_it_and_its_shoulder_outside_the_box_does_not() -> None:
+    alone = np.zeros((8, 20), np.float32)
+    alone[4, 3:12] = [0.9, 0.7, 0.5, 0.44, 0.4, 0.36, 0.32, 0.28, 0.25]
+    assert decode(alone).unlisted["a"] == 0.02, "a slope without a top of its own"
+    shoulder = alone.copy()
+    shoulder[4, 10] = 0.40
+    (found,) = decode(shoulder).candidates
+    assert cells(found)[2] <= 10
+    assert decode(shoulder).unlisted["a"] == pytest.approx(0.40)
+
+
+def test_what_is_one_candidate_too_many_lies_beside_them() -> None:
+    maps = np.zeros((30, 30), np.float32)
+    heights = np.linspace(0.9, 0.2, 225, dtype=np.float32)
+    maps[::2, ::2] = heights.reshape(15, 15)
+    found = decode(maps)
+    assert len(found.candidates) == MAX_CANDIDATES
+    assert found.unlisted["a"] == pytest.approx(float(heights[MAX_CANDIDATES]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=2, max_side=14), elements=LEVELS))
+def test_no_top_outside_the_boxes_is_higher_than_what_is_said_to_lie_beside(class_map: np.ndarray) -> None:
+    found = decode(class_map)
+    outside = np.ones(class_map.shape, bool)
+    for it in found.candidates:
+        x0, y0, x1, y1 = (round(v) for v in cells(it))
+        outside[y0:y1, x0:x1] = False
+    tops = class_map == ndimage.maximum_filter(class_map, size=3, mode="constant")
+    highest = class_map[outside & tops].max(initial=0.0)
+    assert found.unlisted["a"] <= found.scores["a"]
+    assert found.unlisted["a"] >= min(highest, found.scores["a"])

@@ -98,6 +98,7 @@ def test_every_route_names_its_permission_and_refuses_everybody_without_it(app: 
 NEEDS = {
     "people": ("/api/people-admin/",),
     "correct": ("/api/correct", "/api/known"),
+    "limits": ("/api/limits",),
     "history": ("/api/history", "/api/part/", "/api/passed", "/api/crop/"),
     "review": ("/api/claim", "/api/renew", "/api/leave", "/api/undo", "/api/answer", "/api/review/", "/api/first-look/",
                "/heat/", "/aligned/"),
@@ -144,6 +145,7 @@ def test_who_may_do_what() -> None:
         "review": {"inspector", "engineer", "admin"},
         "history": {"engineer", "ml", "admin"},
         "correct": {"engineer", "admin"},
+        "limits": {"engineer", "admin"},
         "people": {"admin"},
     }
     for role, tabs in TABS.items():

@@ -18,7 +18,10 @@ from station.store.database import open_writer
 from station.store.migrations import MIGRATIONS, Migration, migrate
 from tests.builders import BAD, OK, UNCERTAIN, Bench, recipe
 
-TABLES = {"known_part", "run", "inspection", "review", "confirmation", "command", "sample", "event", "dropped_image"}
+TABLES = {
+    "known_part", "run", "inspection", "review", "confirmation", "command", "sample", "event", "dropped_image",
+    "limits_version", "limits_event",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -98,6 +98,8 @@ COMMAND = "INSERT INTO command (part_id, disposition, confirmation_id, decided_a
         ("UPDATE inspection SET score = NULL WHERE number = 1", "passed without a score"),
         ("UPDATE inspection SET image_sha256 = NULL WHERE number = 1", "passed without a score, a model or a picture"),
         ("DELETE FROM run", "refers to rows that are gone"),
+        ("UPDATE inspection SET recipe_sha256 = 'other' WHERE number = 2", "judged by other limits than its run's"),
+        ("UPDATE run SET recipe_json = replace(recipe_json, '0.3', '0.6')", "run 1 keeps a recipe that does not match"),
     ],
 )
 def test_damage_in_the_books_is_found(damaged: Path, damage: str, words: str) -> None:
