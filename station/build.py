@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,6 +33,9 @@ from station.store.images import ImageStore
 from station.store.ledger import Ledger, RunStart
 from station.store.past import dropped_images
 from station.trigger import make_trigger
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,10 @@ def build(
         )
         images.drop(dropped_images(ledger))  # what a crash left between the note and the removal
         recipe, limits_version = recipe_in_force(ledger, file, usable=_usable(optics))
+        if recipe != file:
+            log.warning(
+                "limits version %d is in force: those in the file of recipe %s do not count", limits_version, file.name
+            )
         inspector = Inspector(
             recipe, detector, key=drawing_key(config.store.drawing_key, ledger), mm_per_px=_scale(optics)
         )

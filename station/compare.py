@@ -12,6 +12,7 @@ from station.footage.diff import diff
 from station.footage.table import Rules
 from station.footage.truth import truths
 from station.footage_replay import footage_scale, scored_table
+from station.limits_fit import recipe_here
 from station.recipe import Recipe, load_recipe
 
 
@@ -29,7 +30,7 @@ def compare(
 
     Args:
         name: The footage.
-        recipe_name: Those limits.
+        recipe_name: Those limits: the ones in force at this station.
         config: Where things lie.
         changes: ``CLASS=pass_below[:fail_above]``: these limits are that recipe's with these changes ...
         against: ... or another recipe's, with its sizes and regions.
@@ -39,7 +40,7 @@ def compare(
     Raises:
         UsageError: Footage, recipe or a change cannot be used.
     """
-    before = load_recipe(recipe_name, config.recipes)
+    before, version = recipe_here(recipe_name, config)
     if (against is None) == (not changes):
         raise UsageError("say what to hold it against: --limit CLASS=pass_below[:fail_above], or --against RECIPE")
     after = load_recipe(against, config.recipes) if against is not None else changed(before, changes)
@@ -54,6 +55,7 @@ def compare(
     return {
         "footage": footage.about.name,
         "recipe": before.name,
+        "base": version,
         "against": after.name,
         "model": str(model) if model else None,
         "parts": len(table),

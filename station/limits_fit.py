@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from station.calibration.certificate import Certificate
+from station.config import StationConfig
 from station.core.errors import ConfigError, DataRefused, LimitsRefused
 from station.limits import LimitsSet, overlay, read_limits
-from station.recipe import Recipe
+from station.recipe import Recipe, load_recipe
 from station.store import limits as kept
+from station.store.database import open_reader
 from station.store.ledger import Ledger
 
 MOST_BYTES = 500_000
@@ -31,7 +33,30 @@ def recipe_in_force(
         LimitsRefused: ``does_not_fit``: the version in force does not fit the recipe any more, with the remedy.
     """
     with kept.writing(ledger, file.name) as book:
-        past = book.past
+        return _laid(book.past, file, usable)
+
+
+def recipe_here(name: str, config: StationConfig) -> tuple[Recipe, int | None]:
+    """The recipe that this station judges by, and the version of its limits; read, nothing is held or changed.
+
+    Where the station has no ledger yet, the recipe is what its file says.
+
+    Raises:
+        ConfigError: The recipe cannot be used.
+        LedgerFault: The ledger cannot be read.
+        LimitsRefused: As :func:`recipe_in_force`.
+    """
+    file = load_recipe(name, config.recipes)
+    if not config.store.database.is_file():
+        return file, None
+    reader = open_reader(config.store.database)
+    try:
+        return _laid(kept.past(reader, file.name), file, lambda recipe: None)
+    finally:
+        reader.dispose()
+
+
+def _laid(past: kept.Past, file: Recipe, usable: Callable[[Recipe], object]) -> tuple[Recipe, int | None]:
     made = None if past.in_force is None else past.version(past.in_force)
     if made is None:
         return file, None

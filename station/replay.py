@@ -25,7 +25,8 @@ from station.footage.book import Footage, is_footage
 from station.footage.bring_in import parts_in
 from station.footage.measured import measured
 from station.footage_replay import FootageReplay, replay_footage
-from station.recipe import FreeRunSettings, load_recipe
+from station.limits_fit import recipe_here
+from station.recipe import FreeRunSettings
 from station.sources.footage import open_footage
 from station.trigger import make_trigger
 
@@ -135,7 +136,7 @@ def replay(
         StationError: A worker died.
     """
     if database is None and is_footage(path):
-        recipe = load_recipe(recipe_name, config.recipes)
+        recipe, _ = recipe_here(recipe_name, config)
         return replay_footage(Footage.open(path), recipe, config, jobs=jobs, progress=progress)
     if is_footage(path):
         raise UsageError(f"{path} is a footage, which is replayed without a ledger: leave out --db")
@@ -147,7 +148,7 @@ def replay(
 def _on_all_cores(
     path: Path, config: StationConfig, recipe_name: str, jobs: int | None, progress: Callable[[int], None]
 ) -> Replay:
-    recipe = load_recipe(recipe_name, config.recipes)
+    recipe, _ = recipe_here(recipe_name, config)
     tools = Tools(recipe, config.models, config.threads, scale_of(config))
     inspector = tools.inspector()  # a model that cannot be run is refused before anything starts
     clock = SystemClock()

@@ -13,7 +13,7 @@ from station.crew import scale_of
 from station.exchange import ExchangeServer
 from station.footage.book import About, Footage, stamped
 from station.footage.record import Recorder
-from station.recipe import load_recipe
+from station.limits_fit import recipe_here
 from station.registry import ModelRegistry
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def begin_footage(config: StationConfig, recipe_name: str, name: str) -> Footage
         ConfigError: The recipe is wrong.
         ModelRefused: The recipe's model is missing or not what its card says.
     """
-    recipe = load_recipe(recipe_name, config.recipes)
+    recipe, _ = recipe_here(recipe_name, config)
     model = ModelRegistry(config.models).open(recipe.model).card.ref if recipe.model else None
     source = config.source
     optics = load_optics(config.optics_folder)

@@ -35,7 +35,8 @@ from station.footage.trained import trained_units
 from station.footage.truth import OK, truths
 from station.footage.units import Unit, defective_scores, on_side, units_from_csv, units_of
 from station.footage_replay import footage_scale, scored_table
-from station.recipe import Recipe, load_recipe
+from station.limits_fit import recipe_here
+from station.recipe import Recipe
 from station.registry import ModelRegistry
 
 VALID_DAYS = 180
@@ -66,7 +67,8 @@ class Tuning:
     Attributes:
         footage: Its name.
         recipe: The recipe with the limits proposed.
-        former: The recipe as it is.
+        former: The recipe as it is in force.
+        base: The version of its limits; ``None``: those of its file.
         model: The model, or the file that the scores were taken from.
         chosen: One limit per class, or one for every class.
         certificate: What the sealed set says of them; ``None`` where it was not opened.
@@ -79,6 +81,7 @@ class Tuning:
     footage: str
     recipe: Recipe
     former: Recipe
+    base: int | None
     model: str
     chosen: tuple[Chosen, ...]
     certificate: Certificate | None
@@ -92,6 +95,7 @@ class Tuning:
         return {
             "footage": self.footage,
             "recipe": self.former.name,
+            "base": self.base,
             "model": self.model,
             "limits": {
                 new.name: {
@@ -162,7 +166,7 @@ def tune(
     delta = 1.0 - confidence
     if not 0.0 < miss < 1.0 or not 0.0 < delta < 1.0:
         raise UsageError(f"--miss {miss} and --confidence {confidence} lie between 0 and 1: write 0.01 and 0.95")
-    recipe = load_recipe(recipe_name, config.recipes)
+    recipe, base = recipe_here(recipe_name, config)
     if recipe.model is None:
         raise UsageError(f"recipe {recipe.name} has no model: there are no scores to set limits for")
     footage = find(name, config.footage)
@@ -217,6 +221,7 @@ def tune(
         footage.about.name,
         proposed,
         recipe,
+        base,
         scorer,
         chosen,
         certificate,

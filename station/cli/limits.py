@@ -176,7 +176,8 @@ def limits_draft(
     product = load_recipe(recipe, config.recipes)
     data = None if source is None else read_json(source)
     if data is not None and "chosen" in data:
-        base = base or FILE  # what was tuned and promised are the file's limits with those changes
+        # What was tuned and promised are these very limits with those changes.
+        base = base or (FILE if data.get("base") is None else str(data["base"]))
     onto, number = limits_named(config, product, base)
     it = Proposal(onto) if data is None else proposed(data, onto, product.name)
     given: dict[str, Any] = {

@@ -17,8 +17,8 @@ def faults_in_books(engine: Engine) -> list[str]:
 
     Checked: the books balance; part numbers have no gap; every release has a passed inspection or a
     person's standing answer; no part has two final commands; every label has its crop and the crop its
-    hash; every pass has its picture; every part was judged by the limits of its run and every run by those of its version; limits that widen were approved by
-    a second person; SQLite's own integrity.
+    hash; every pass has its picture; every part was judged by the limits of its run, and every run
+    by those of its version; limits that widen were approved by a second person; SQLite's own integrity.
     """
     found: list[str] = []
     try:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from station.cli import app
+from station.cli.printing import out
 from station.core.errors import DataRefused, StationError
 from tests.footage.builders import save
 from tests.test_replay import picture
@@ -55,7 +56,8 @@ def told(*arguments: str) -> dict[str, Any]:
     return found
 
 
-def test_the_whole_way_from_import_to_tuned_limits(workplace: Path) -> None:
+def test_the_whole_way_from_import_to_tuned_limits(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(out, "_width", 200)  # so that no sentence is broken
     assert "index.csv: 12 parts added to footage/tiles; 12 are labelled" in said(
         "footage", "import", "tiles", "--name", "tiles"
     )

@@ -16,12 +16,14 @@ from typer.testing import CliRunner
 from station.calibration.certificate import Certificate, Claim
 from station.cli import app
 from station.cli.printing import out
-from station.config import SimulatorSource, StationConfig, StoreSettings
+from station.config import SimulatorSource, StationConfig, StoreSettings, load_config
 from station.core.errors import LedgerFault, LimitsRefused, UsageError
 from station.core.timing import SystemClock
 from station.exchange import ExchangeServer
 from station.limits import limits_of, overlay, with_changes
+from station.limits_fit import recipe_here
 from station.recipe import load_recipe
+from station.run import begin_footage
 from station.store.ledger import Ledger
 from tests.builders import START, UNCERTAIN, Bench, FakeSource, frame, recipe, until
 
@@ -120,6 +122,20 @@ def test_the_whole_way_without_a_loop(place: Path) -> None:
     for part in ("version 1", "withdrawn", "made by", "eva", "pass below 0.6", "approved by Ada (command line): fine"):
         assert part in shown
     assert "0.3" in words("show", "file", "--recipe", "disc")
+
+
+def test_what_is_replayed_and_tuned_is_what_is_in_force(place: Path) -> None:
+    config = load_config(place / "station.toml")
+    file = load_recipe("disc", config.recipes)
+    assert recipe_here("disc", config) == (file, None)
+    version = draft("scratch.pass_below=0.2")
+    assert recipe_here("disc", config) == (file, None), "a draft changes nothing"
+    limits("activate", str(version), "--reason", "stricter", "--without-diff", "at once")
+    recipe, number = recipe_here("disc", config)
+    assert (number, recipe.limits["scratch"].pass_below) == (version, 0.2)
+    assert recipe.limits["dent"] == file.limits["dent"]
+    assert begin_footage(config, "disc", "shift").about.recipe_sha256 == recipe.sha256
+    assert recipe_here("disc", config.model_copy(update={"store": config.store.at(place / "other.db")})) == (file, None)
 
 
 def test_versions_are_listed_and_compared_in_words(place: Path) -> None:

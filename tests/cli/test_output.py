@@ -86,7 +86,7 @@ def test_every_command_with_json_is_tested_here_or_with_its_own_group() -> None:
     found = {
         name
         for name in with_json(typer.main.get_command(app))
-        if not name.startswith(("calibrate", "user", "footage", "diff", "tune", "limits"))
+        if not name.startswith(("calibrate", "user", "footage", "diff", "tune", "limits", "recipe"))
     }
     assert found == set(CASES) | NEEDS_TRAINING
 

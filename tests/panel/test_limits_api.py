@@ -13,11 +13,14 @@ import pytest
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # other people's modules
     from fastapi import FastAPI
+    from fastapi.routing import APIRoute
     from fastapi.testclient import TestClient
 
     from station.panel.app import create_app
 
 from station.limits import limits_of, with_values
+from station.panel.gate import ACTIVITY
+from station.panel.limits_routes import limits_routes
 from station.store.people import Role
 from tests.builders import until
 from tests.panel.rehearsal import Rehearsal, config
@@ -36,6 +39,7 @@ class Panel:
 
     def __init__(self, app: FastAPI, first: TestClient) -> None:
         self._app = app
+        self.routes = [r for r in limits_routes(None, None).routes if isinstance(r, APIRoute)]  # type: ignore[arg-type]
         sign_in(first, "Eva")
         self._of = {"Eva": first}
 
@@ -229,3 +233,11 @@ def test_versions_are_compared_word_by_word(panel: Panel, rehearse: Make) -> Non
     assert panel.get("/compare?a=file&b=file") == {"changes": [], "widens": False}
     for name in ("9", "older", "-1", ""):
         assert panel.of("Eva").get(f"/api/limits/compare?a=file&b={name}").status_code == 404
+
+
+def test_acting_on_limits_is_a_hands_work_that_keeps_a_session_alive(panel: Panel) -> None:
+    posts = {f"/api/limits/{what}" for what in ("draft", "approve", "withdraw", "activate", "rollback")}
+    assert posts <= ACTIVITY
+    assert posts == {
+        route.path for route in panel.routes if route.path.startswith("/api/limits") and "POST" in route.methods
+    }
