@@ -82,7 +82,7 @@ def recipe_teach(
 
     Example:
 
-      station recipe teach bolt --from footage/monday --minutes 8
+      station recipe teach bolt-m8 --from monday --minutes 8
     """
     from station.teaching.new_product import teach_product
 

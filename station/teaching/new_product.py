@@ -10,10 +10,12 @@ Nothing that exists is overwritten: a recipe's name must be free, a model takes 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from station.config import StationConfig
 from station.core.errors import ConfigError, UsageError
@@ -22,15 +24,19 @@ from station.footage.book import is_footage
 from station.recipe import FreeRunSettings, PresenceSettings, Recipe, load_recipe
 from station.sources.footage import open_footage
 from station.teaching.belt import BeltProposal, propose_belt
-from station.teaching.shown import Shown, is_video, pictures_shown, video_shown
+from station.teaching.shown import LEAST_PARTS, Shown, is_video, pictures_shown, video_shown
 from station.teaching.written import ANOMALY, Draft, free_name, name_model, write_new
 
 Progress = Callable[[str, float], None]
 LARGEST_PX = 800
 """Parts with a longer side in pixels are looked at smaller, so that a look stays below a tenth of a second."""
 LOOKED_AT_PX = 640
+MOST_BYTES = 300_000_000
+"""Of all pictures while teaching, in each worker; beyond, pictures are taken evenly from all."""
 SMALL_PX = 120
 """Below this longer side a part shows few defects."""
+LEAST_AUROC = 0.75
+"""Below this on planted defects a model has not learned yet; 0.5 is chance."""
 TRAIN_MISSING = "the training library is not installed: pip install 'inspection-station[train]'"
 
 
@@ -120,7 +126,7 @@ def new_product(
         parts=len(set(shown.parts)) if shown is not None else len(belt.seen) if belt is not None else 0,
         grounds=draft.why[1:],
         figures=figures,
-        warnings=_warnings(shown, belt, part_px),
+        warnings=_warnings(shown, belt, part_px, figures),
     )
 
 
@@ -148,6 +154,12 @@ def teach_product(
             f"recipe {name} names the classes {', '.join(recipe.class_names)}; good parts alone teach one class: make "
             "a recipe with 'station recipe new', or train with labels ('station train')"
         )
+    passing = next(iter(recipe.limits.values())).pass_below
+    if recipe.model is None and passing > 0.0:
+        raise ConfigError(
+            f"recipe {name} passes below {passing:g}, a limit not made for the model to come, which would release "
+            f"parts by it: set pass_below = 0.0 in {config.recipes / name}.toml first"
+        )
     source = _found(source, config)
     with tempfile.TemporaryDirectory(prefix="station-teach-") as place:
         if is_video(source):
@@ -158,18 +170,15 @@ def teach_product(
     if model is None:
         raise UsageError(f"no model was taught: {no_model}")
     path = config.recipes / f"{name}.toml"
-    warnings = list(_warnings(shown, None, shown.part_px))
+    warnings = list(_warnings(shown, None, shown.part_px, figures))
     if recipe.model is None:
         name_model(path, model)
     else:
         warnings.insert(
             0, f"the recipe still names {recipe.model}: hold both against footage ('station diff') before changing it"
         )
-    passing = next(iter(recipe.limits.values())).pass_below
-    if passing > 0.0:
-        warnings.insert(
-            0, f"the recipe passes below {passing:g}, a limit not made for this model: set pass_below = 0.0 first"
-        )
+    if isinstance(recipe.trigger, PresenceSettings) and shown.cut_by is None:
+        warnings.append("the recipe cuts parts out of frames: the pictures must show parts cut as it cuts them")
     grounds = (f"{len(set(shown.parts))} parts taken as good from {shown.called}",)
     return Proposal(path, model, None, recipe.trigger.kind, len(set(shown.parts)), grounds, figures, tuple(warnings))
 
@@ -204,7 +213,8 @@ def _drafted(
             return draft, None, belt
         shown = video_shown(source, draft.recipe(), into=place, station=config.station, clock=clock)
         return draft, shown, belt
-    shown = pictures_shown(source, clock=clock, any_size=any_size)
+    least = LEAST_PARTS if with_model else 1
+    shown = pictures_shown(source, clock=clock, any_size=any_size, least=least)
     trigger, reason = _trigger_of(shown, config)
     why = (
         f"{words}, proposed on {day} from {len(set(shown.parts))} parts taken as good, {shown.called}.",
@@ -247,8 +257,14 @@ def _scale_words(part_px: float, length_mm: float | None) -> tuple[str, ...]:
     )
 
 
-def _warnings(shown: Shown | None, belt: BeltProposal | None, part_px: float) -> tuple[str, ...]:
+def _warnings(
+    shown: Shown | None, belt: BeltProposal | None, part_px: float, figures: Mapping[str, Any]
+) -> tuple[str, ...]:
     found = []
+    if figures and figures["planted_auroc"] < LEAST_AUROC:
+        found.append(
+            "the model hardly finds what was planted for a trial: teach it longer (--minutes) or from more parts"
+        )
     if belt is not None and not belt.sure:
         tried = ", ".join(f"{count} at {levels:g}" for levels, count in belt.tried)
         found.append(f"the count of parts depends on the difference ({tried}): count the parts in the video yourself")
@@ -273,7 +289,19 @@ def _taught(
         return None, f"{TRAIN_MISSING} ({error})", {}
     version = next_version(name, config.models)
     long_px = LOOKED_AT_PX if shown.part_px > LARGEST_PX else 0
-    good = GoodParts(None, (label,), 0, seed, shown.pictures, shown.parts, long_px, shown.called)
+    shrink = min(1.0, LOOKED_AT_PX / shown.part_px) if long_px else 1.0
+    per_picture = 3.0 * shrink**2 * max(width * height for width, height in shown.sizes)
+    count = min(len(shown.pictures), max(LEAST_PARTS, int(MOST_BYTES / per_picture)))
+    taken = [int(k) for k in np.linspace(0, len(shown.pictures) - 1, count)]
+    good = GoodParts(
+        None,
+        (label,),
+        pictures=tuple(shown.pictures[k] for k in taken),
+        parts=tuple(shown.parts[k] for k in taken),
+        resize_long=long_px,
+        pixels=max(width * height for width, height in shown.sizes),
+        called=shown.called,
+    )
     report = teach(good, out=config.models / name / version, minutes=minutes, seed=seed, progress=progress)
     return f"{name}/{version}", None, {**asdict(report.metrics), "minutes": report.minutes, "bytes": report.size_bytes}
 

@@ -83,19 +83,20 @@ def is_video(source: Path) -> bool:
     return source.is_file()
 
 
-def pictures_shown(source: Path, *, clock: Clock, any_size: bool = False) -> Shown:
+def pictures_shown(source: Path, *, clock: Clock, any_size: bool = False, least: int = LEAST_PARTS) -> Shown:
     """The pictures of a folder or a footage.
 
     Args:
         source: The folder; it is only read.
         clock: For the folder's reader.
         any_size: Take pictures of different sizes too.
+        least: Parts that are needed: 1 where nothing is to be taught.
 
     Raises:
         DataRefused: Too few, of different sizes, or not to be read; the message names the remedy.
     """
     shown = _of_footage(source) if is_footage(source) else _of_folder(source, clock)
-    return _checked(shown, source, any_size=any_size)
+    return _checked(shown, source, any_size=any_size, least=least)
 
 
 def video_shown(
@@ -131,7 +132,7 @@ def video_shown(
     shown = Shown(
         tuple(pictures), tuple(parts), tuple(sizes), tuple(left.items()), f"video {source.name}", recipe.name, False
     )
-    return _checked(shown, source, any_size=True)
+    return _checked(shown, source, any_size=True, least=LEAST_PARTS)
 
 
 def _of_folder(root: Path, clock: Clock) -> Shown:
@@ -184,13 +185,14 @@ def _sorted_out(rows: list[tuple[Path, str, str | None]], called: str) -> Shown:
     return Shown(tuple(paths), tuple(parts), tuple(sizes), tuple(left.items()), called)
 
 
-def _checked(shown: Shown, source: Path, *, any_size: bool) -> Shown:
+def _checked(shown: Shown, source: Path, *, any_size: bool, least: int) -> Shown:
     count = len(set(shown.parts))
-    if count < LEAST_PARTS:
+    if count < least:
         out = "; ".join(f"{n} {why}" for why, n in shown.left_out)
         raise DataRefused(
             f"{source} shows {count} parts{f' (left out: {out})' if out else ''}, too few to learn what is usual: give "
-            f"{LEAST_PARTS} or more, better 50 to 200; --no-model writes the recipe alone"
+            f"{LEAST_PARTS} or more, better 50 to 200 ('station recipe new --no-model' needs one and "
+            "writes the recipe alone)"
         )
     if not any_size and shown.whole_frames and not shown.alike:
         widths, heights = zip(*shown.sizes, strict=True)

@@ -109,22 +109,21 @@ def free_name(name: str, recipes: Path) -> Path:
 
 
 def write_new(path: Path, words: str) -> None:
-    """Writes a file that was not there, whole or not at all.
+    """Writes a recipe that was not there. One cut off half-way is refused when it is read: its last line is needed.
 
     Raises:
         DataRefused: It is there by now, or the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(words, encoding="utf-8")
-        os.link(temporary, path)  # unlike a rename, this never takes another's place
+        with path.open("x", encoding="utf-8") as file:  # unlike a rename, this never takes another's place
+            file.write(words)
+            file.flush()
+            os.fsync(file.fileno())
     except FileExistsError as error:
         raise DataRefused(f"{path} appeared meanwhile and is not overwritten: choose another name") from error
     except OSError as error:
         raise DataRefused(f"{path} cannot be written ({error}): check the disk and the right to write") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def name_model(path: Path, model: str) -> None:
@@ -139,7 +138,11 @@ def name_model(path: Path, model: str) -> None:
         raise ConfigError(f"{path} names the model {before['model']!r}: write model = {_text(model)} there yourself")
     kept = re.sub(r"(?m)^# No model yet: station recipe teach .*\n", "", words)
     after, count = re.subn(r"(?m)^title\s*=.*$", lambda m: f"{m.group(0)}\nmodel = {_text(model)}", kept, count=1)
-    if not count or tomllib.loads(after) != {**before, "model": model}:
+    try:
+        whole = count == 1 and tomllib.loads(after) == {**before, "model": model}
+    except tomllib.TOMLDecodeError:
+        whole = False
+    if not whole:
         raise ConfigError(f"{path} cannot be changed safely: write model = {_text(model)} above its first table")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -55,12 +55,14 @@ class GoodParts(Source):
         pictures: Picture files.
         parts: Physical part of each; pictures of one part are never split.
         resize_long: Longer side in pixels that they are brought to; 0: as they are.
+        pixels: Most pixels of one of them before that.
         called: What the card says about the data.
     """
 
     pictures: tuple[Path, ...] = ()
     parts: tuple[str, ...] = ()
     resize_long: int = 0
+    pixels: int = 0
     called: str = "good parts"
 
     @property
@@ -168,7 +170,7 @@ def teach(
             classes=good.classes,
             stride=chosen.net.stride,
             multiple=chosen.multiple,
-            max_pixels=MAX_PIXELS,
+            max_pixels=max(MAX_PIXELS, min(2 * good.pixels, MOST_READ)),
             resize_long=good.resize_long,
             training=Provenance(
                 data=good.title,

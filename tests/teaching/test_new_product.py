@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from station.core.errors import ConfigError, DataRefused, UsageError
+from station.core.part import Detections
 from station.core.timing import SystemClock
 from station.core.verdict import Evaluation
 from station.decision import evaluate
@@ -42,7 +43,7 @@ def test_a_folder_of_photographs_makes_a_free_run_recipe(tmp_path: Path) -> None
 @pytest.mark.parametrize("score", [0.0, 1e-9, 0.5, 1.0])
 def test_no_score_passes_and_none_is_rejected_by_the_machine(score: float) -> None:
     limits = Draft("a", "A", FreeRunSettings(), ("why",)).recipe().limits
-    assert evaluate({"anomaly": score}, limits).evaluation is Evaluation.NOT_DECIDABLE
+    assert evaluate(Detections((), {"anomaly": score}), limits).evaluation is Evaluation.NOT_DECIDABLE
 
 
 def test_a_video_makes_a_presence_recipe_with_its_parts_counted(tmp_path: Path) -> None:
@@ -60,12 +61,20 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     photos = photographs(tmp_path / "p", 12)
     new_product("plate", photos, config, clock=CLOCK, with_model=False)
     before = (config.recipes / "plate.toml").read_bytes()
-    with pytest.raises(ConfigError, match="never overwritten.*recipe teach plate"):
+    with pytest.raises(ConfigError, match=r"never overwritten.*recipe teach plate"):
         new_product("plate", photos, config, clock=CLOCK, with_model=False)
     with pytest.raises(DataRefused, match="appeared meanwhile"):
         write_new(config.recipes / "plate.toml", "other")
     assert (config.recipes / "plate.toml").read_bytes() == before
-    assert [p.name for p in config.recipes.iterdir()] == ["plate.toml"], "no temporary file stays"
+    assert [p.name for p in config.recipes.iterdir()] == ["plate.toml"]
+
+
+@pytest.mark.parametrize("lines", range(1, 12))
+def test_a_recipe_cut_off_half_way_is_refused(lines: int, tmp_path: Path) -> None:
+    words = Draft("plate", "Plate", PresenceSettings(), ("why",), size=(80, 72)).words().splitlines()
+    (tmp_path / "plate.toml").write_text("\n".join(words[:-lines]) + "\n")
+    with pytest.raises(ConfigError):
+        load_recipe("plate", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", "Bolt", "8bolt", "a/b", "../x", "bolt_8"])
@@ -80,6 +89,7 @@ def test_too_few_pictures_are_refused_and_nothing_is_written(tmp_path: Path) -> 
         new_product("plate", photographs(tmp_path / "p", 5), config, clock=CLOCK)
     assert not config.recipes.exists()
     assert not config.models.exists()
+    assert new_product("plate", tmp_path / "p", config, clock=CLOCK, with_model=False).parts == 5
 
 
 def test_pictures_of_other_sizes_are_refused_unless_that_is_meant(tmp_path: Path) -> None:
@@ -97,7 +107,7 @@ def test_what_is_labelled_defective_or_unreadable_is_left_out_and_counted(tmp_pa
     (folder / "note.txt").write_text("no picture")
     rows = ["image,part,label"] + [f"{n:03d}.png,t-{n // 2},{'crack' if n == 3 else 'ok'}" for n in range(14)]
     (folder / "index.csv").write_text("\n".join(rows) + "\n")
-    with pytest.raises(DataRefused, match="7 parts .*1 labelled as something other than ok; 1 not to be read"):
+    with pytest.raises(DataRefused, match=r"7 parts .*1 labelled as something other than ok; 1 not to be read"):
         pictures_shown(folder, clock=CLOCK)
 
 
@@ -127,7 +137,7 @@ def test_without_the_training_library_a_recipe_is_written_and_says_so(
 
 
 def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataRefused, match="there is no .*nowhere"):
+    with pytest.raises(DataRefused, match=r"there is no .*nowhere"):
         new_product("plate", tmp_path / "nowhere", workplace(tmp_path), clock=CLOCK)
 
 
@@ -138,6 +148,15 @@ def test_several_classes_cannot_be_taught_from_good_parts(tmp_path: Path) -> Non
     write_new(config.recipes / "two.toml", words + more)
     with pytest.raises(ConfigError, match="classes anomaly, crack"):
         teach_product("two", tmp_path, config, clock=CLOCK)
+
+
+def test_a_limit_not_made_for_the_coming_model_is_refused_before_anything_is_taught(tmp_path: Path) -> None:
+    config = workplace(tmp_path)
+    words = Draft("bolt", "Bolt", FreeRunSettings(), ()).words().replace("pass_below = 0.0\n", "pass_below = 0.3\n")
+    write_new(config.recipes / "bolt.toml", words)
+    with pytest.raises(ConfigError, match=r"passes below 0\.3.*set pass_below = 0\.0"):
+        teach_product("bolt", photographs(tmp_path / "p", 12), config, clock=CLOCK)
+    assert not config.models.exists()
 
 
 def test_a_model_is_put_into_a_recipe_and_nothing_else_changes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ from station.core.errors import StationError
 from tests.teaching.builders import photographs
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'inspection-station[train]'")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    """On small pictures a second thread costs more than it gives, above all beside other tests."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -77,6 +84,14 @@ def test_a_recipe_without_a_model_is_taught_later(place: Path) -> None:
     assert told("recipe", "check", "plate")["model"] == "plate/1"
 
 
+def test_large_parts_are_looked_at_smaller_and_still_inspected(place: Path) -> None:
+    photographs(place / "large", 12, width=900, height=860)
+    told("recipe", "new", "large", "--from", "large", "--minutes", "0.05")
+    card = tomllib.loads(Path("models/large/1/card.toml").read_text())
+    assert card["input"]["resize_long"] == 640
+    assert "NOT_DECIDABLE" in json.dumps(told("replay", "large", "--recipe", "large"))
+
+
 def test_a_model_folder_that_is_there_is_never_written_to(place: Path) -> None:
     from station.training.good_only import GoodParts, teach
 
@@ -92,8 +107,8 @@ def test_a_failed_teaching_leaves_nothing_behind(place: Path, monkeypatch: pytes
     def fails(*_: Any, **__: Any) -> None:
         raise StationError("the disk is full")
 
-    monkeypatch.setattr(good_only, "write_model", fails)
+    monkeypatch.setattr(good_only, "train_all", fails)
     with pytest.raises(StationError, match="disk is full"):
         told("recipe", "new", "plate", "--from", "photos", "--minutes", "0.05")
     assert not Path("calibration/recipes/plate.toml").exists()
-    assert list(Path("models/plate").iterdir()) == []
+    assert not Path("models").exists()

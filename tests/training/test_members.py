@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from station.calibration.rates import auroc
-from station.training.members import score, train_member
+from station.training.members import halves_are_fast, score, train_member
 from station.training.samples import from_folder
 from station.training.settings import Settings
 from tests.training.conftest import CLASSES
@@ -54,3 +55,11 @@ def test_the_same_seed_gives_the_same_member(tiny_folder: Path, tiny_settings: S
     )
     for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
         assert torch.allclose(a.float(), b.float(), atol=1e-3)
+
+
+@pytest.mark.parametrize(("amx", "avx"), [(False, False), (True, False), (False, True)])
+def test_bfloat16_is_used_where_the_processor_has_it(amx: bool, avx: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx, raising=False)
+    assert halves_are_fast(torch.device("cpu")) == (amx or avx)
+    assert halves_are_fast(torch.device("cuda"))
