@@ -34,7 +34,6 @@ from station.store.ledger import Ledger, RunStart
 from station.store.past import dropped_images
 from station.trigger import make_trigger
 
-
 log = logging.getLogger(__name__)
 
 

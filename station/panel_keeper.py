@@ -51,6 +51,9 @@ def panel_environment(config: StationConfig) -> dict[str, str]:
     settings = {
         "STATION_STATION": config.station,
         "STATION_RECIPES": str(config.recipes.resolve()),
+        "STATION_MODELS": str(config.models.resolve()),
+        "STATION_CALIBRATION": str(config.calibration.resolve()),
+        "STATION_FOOTAGE": str(config.footage.resolve()),
         "STATION_STORE__FOLDER": str(config.store.folder.resolve()),
         "STATION_STORE__FILE": config.store.file,
     }

@@ -304,8 +304,7 @@ def _certify(
         alpha=dict.fromkeys(limits, miss),
         model_sha256=scorer_sha256,
         recipe_sha256=recipe.sha256,
-        # Not known is a name of its own, so that it equals no camera.
-        optics_sha256=about.optics_sha256 or digest(["optics not known", about.name, about.made_at]),
+        optics_sha256=about.optics_sha256,
         issued_at=now,
         expires_at=now + timedelta(days=VALID_DAYS),
         looks=count,
@@ -385,5 +384,5 @@ def _warnings_of(footage: Footage, split: Split, disputed: int) -> list[str]:
     if disputed:
         found.append(f"{disputed} pictures are disputed: settle them with 'station footage mark --settle'")
     if footage.about.optics_sha256 is None:
-        found.append("the camera and its optics are not known for this footage: the certificate holds for none by name")
+        found.append("the camera was not calibrated for this footage: nobody would notice that it moved")
     return found

@@ -105,6 +105,9 @@ def test_the_panel_reads_the_very_settings_of_its_station(tmp_path: Path, monkey
     config = StationConfig(
         station="ST09",
         recipes=tmp_path / "recipes",
+        models=tmp_path / "models",
+        calibration=tmp_path / "measured",
+        footage=tmp_path / "films",
         store=StoreSettings(folder=tmp_path / "kept", file="shift.db"),
         panel=PanelSettings(port=7899, hosts=("station9.local",), show_names=False, signout_minutes=0, language="de"),
     )
@@ -115,3 +118,4 @@ def test_the_panel_reads_the_very_settings_of_its_station(tmp_path: Path, monkey
     read = load_config()
     assert read.panel == config.panel
     assert (read.station, read.recipes, read.store.door) == (config.station, config.recipes, config.store.door)
+    assert (read.models, read.calibration, read.footage) == (config.models, config.calibration, config.footage)

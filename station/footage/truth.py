@@ -99,10 +99,11 @@ def truths(footage: Footage) -> Truths:
     """
     by_part: dict[str, dict[str, Mark]] = {}
     settled: dict[str, Mark] = {}
+    path = str(footage.folder / TRUTH)  # once: a footage may have a hundred thousand lines
     for number, row in enumerate(lines.read(footage.folder / TRUTH), start=1):
-        it = _mark_from(row, f"line {number} of {footage.folder / TRUTH}")
+        it = _mark_from(row, f"line {number} of {path}")
         if it.part not in footage:
-            raise DataRefused(f"line {number} of {footage.folder / TRUTH} is about {it.part!r}, which is no part here")
+            raise DataRefused(f"line {number} of {path} is about {it.part!r}, which is no part here")
         by_part.setdefault(it.part, {})[it.person] = it
         if it.settles:
             settled[it.part] = it

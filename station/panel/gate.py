@@ -29,6 +29,8 @@ STREAM = "/events"
 ACTIVITY = frozenset(
     {
         "/api/active", "/api/answer", "/api/undo", "/api/correct", "/api/known", "/api/known/withdraw",
+        "/api/limits/draft", "/api/limits/approve", "/api/limits/withdraw", "/api/limits/activate",
+        "/api/limits/rollback",
         "/api/workbench/try", "/api/workbench/propose", "/api/workbench/diff", "/api/workbench/certify",
         "/api/workbench/draft", "/api/workbench/split", "/api/workbench/score", "/api/workbench/score/stop",
     }

@@ -7,6 +7,7 @@ been asked yet is counted, and :mod:`station.panel.scoring` has it asked by anot
 from __future__ import annotations
 
 import threading
+import tomllib
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +20,8 @@ from station.config import StationConfig
 from station.core.errors import DataRefused, ImageFault, StationError, UsageError
 from station.decision import undefined
 from station.detector.tensors import preprocess_hash
-from station.footage.book import Footage, names_in
+from station.footage.book import ABOUT, PARTS, SPLIT, TRUTH, Footage, names_in
 from station.footage.checked import Checked
-from station.footage.overview import overview
 from station.footage.reading import health_hash
 from station.footage.scores import FOLDER, ScoreCache
 from station.footage.split import TUNING, Split, read_split
@@ -78,7 +78,6 @@ class KeptScores:
     def __init__(self, config: StationConfig, reading: Reading) -> None:
         self._config, self._reading = config, reading
         self._loaded: OrderedDict[object, Loaded] = OrderedDict()
-        self._overviews: dict[str, tuple[object, dict[str, Any]]] = {}
         self._cards: dict[tuple[str, int], tuple[ModelCard, Path]] = {}
         self._lock = threading.Lock()
 
@@ -100,18 +99,19 @@ class KeptScores:
             )
         return self._config.footage / name
 
-    def overview(self, name: str) -> dict[str, Any]:
-        """What a footage holds, at a glance; read anew only where its files have changed.
+    def listed(self, name: str) -> dict[str, Any]:
+        """A footage's name and size, for a list; its parts are counted, not read.
 
         Raises:
-            DataRefused: It is damaged.
+            DataRefused: There is none, or it cannot be read.
         """
         folder = self.folder(name)
-        stamp = _stamp(folder)
-        known = self._overviews.get(name)
-        if known is None or known[0] != stamp:
-            known = self._overviews[name] = (stamp, overview(folder))
-        return known[1]
+        try:
+            made_at = tomllib.loads((folder / ABOUT).read_text(encoding="utf-8")).get("made_at")
+            parts = (folder / PARTS).read_bytes().count(b"\n") if (folder / PARTS).exists() else 0
+        except (OSError, ValueError) as error:
+            raise DataRefused(f"footage {name} cannot be read ({error}): restore it from a backup") from error
+        return {"name": name, "parts": parts, "made_at": made_at}
 
     def in_force(self) -> Recipe:
         """The recipe whose limits decide now.
@@ -139,7 +139,7 @@ class KeptScores:
         kept = root / f"{card.sha256[:16]}-{preprocess_hash(card.input)[:16]}"
         healthy = tuple(_mtime(p) for p in sorted(root.glob("health-*.txt")))
         # Limits are no part of it: other ones come into force without laying anything out again.
-        key = (name, recipe.model, recipe.health, card.sha256, _stamp(folder)[:-1], _mtime(kept), healthy)
+        key = (name, recipe.model, recipe.health, card.sha256, _stamp(folder), _mtime(kept), healthy)
         with self._lock:  # two screens that open the same footage lay it out once
             if key not in self._loaded:
                 self._loaded[key] = self._lay_out(Footage.open(folder), recipe, card, model_folder)
@@ -217,8 +217,8 @@ class KeptScores:
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:
-    """When its files changed; the looks, which change no figure, come last."""
-    return tuple(_mtime(folder / name) for name in ("parts.jsonl", "truth.jsonl", "split.json", "looks.jsonl"))
+    """When its files changed; looks change no figure."""
+    return tuple(_mtime(folder / name) for name in (PARTS, TRUTH, SPLIT))
 
 
 def _mtime(path: Path) -> int:

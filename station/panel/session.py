@@ -133,7 +133,7 @@ def allowed(permission: str) -> Allowed:
     """A dependency for ``Depends``: gives the :class:`Caller`, or 401 or 403.
 
     Args:
-        permission: ``live``, ``review``, ``history``, ``correct``, ``limits`` or ``people``.
+        permission: ``live``, ``review``, ``history``, ``correct``, ``workbench``, ``limits`` or ``people``.
     """
     return Allowed(permission)
 

@@ -28,6 +28,7 @@ from station.decision import counts_of
 from station.footage.columns import counting_all
 from station.footage.table import Table
 from station.footage.truth import OK
+from station.panel.views_of_parts import NOBODY, Floats, Group
 from station.recipe import Recipe
 
 BINS = 50
@@ -37,47 +38,7 @@ STEPS = 101
 KEPT = 6
 """Layouts kept for limits that come back: moving one class to and fro asks for the same ones."""
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Group:
-    """Pictures of several physical parts, those of one part one after the other.
-
-    Attributes:
-        rows: Which pictures, ``(pictures,)``.
-        starts: Where in ``rows`` each part begins, ``(parts,)``.
-    """
-
-    rows: NDArray[np.int64]
-    starts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, rows: NDArray[np.int64], unit: NDArray[np.int64]) -> Group:
-        """The pictures ``rows``, together by ``unit`` (of every picture)."""
-        ordered = rows[np.argsort(unit[rows], kind="stable")]
-        which = unit[ordered]
-        begins = np.flatnonzero(np.r_[True, which[1:] != which[:-1]]) if len(which) else np.zeros(0, np.int64)
-        return cls(ordered, begins.astype(np.int64))
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def any(self, of_pictures: Bools) -> Bools:
-        """Per part: whether it is true of any of its pictures."""
-        if not len(self):
-            return np.zeros(0, np.bool_)
-        return np.asarray(np.logical_or.reduceat(of_pictures[self.rows], self.starts))
-
-    def least(self, of_pictures: Floats) -> Floats:
-        """Per part: the smallest over its pictures."""
-        return np.asarray(np.minimum.reduceat(of_pictures[self.rows], self.starts)) if len(self) else np.zeros(0)
-
-    def most(self, of_pictures: Floats) -> Floats:
-        """Per part: the largest over its pictures."""
-        return np.asarray(np.maximum.reduceat(of_pictures[self.rows], self.starts)) if len(self) else np.zeros(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +204,7 @@ class TuningSet:
 
     def histogram(self, recipe: Recipe, label: str) -> dict[str, NDArray[np.int64]]:
         """Parts by their score of one class: good ones, those of this class, those with another defect."""
-        own = self.by_class.get(label, _NOBODY)
+        own = self.by_class.get(label, NOBODY)
         scores = self._scores(recipe)[self.classes.index(label)]
 
         def counted(values: Floats) -> NDArray[np.int64]:
@@ -266,7 +227,7 @@ class TuningSet:
 
     def own_scores(self, recipe: Recipe, label: str) -> Floats:
         """The score that the limit of ``label`` judges, of every defective part of that class."""
-        return self.by_class.get(label, _NOBODY).least(self._scores(recipe)[self.classes.index(label)])
+        return self.by_class.get(label, NOBODY).least(self._scores(recipe)[self.classes.index(label)])
 
     def cheapest(self, recipe: Recipe, label: str, costs: Costs, *, severity: str, prevalence: float) -> float:
         """The limit of one class that costs least, with the limits of all others held.
@@ -281,7 +242,7 @@ class TuningSet:
 
     def share_of(self, label: str, prevalence: float) -> float:
         """Share of parts with this class of defect on the line, if its defects are mixed as they are here."""
-        mine, all_defective = len(self.by_class.get(label, _NOBODY)), len(self.defective)
+        mine, all_defective = len(self.by_class.get(label, NOBODY)), len(self.defective)
         return checked_prevalence(prevalence) * (mine / all_defective if all_defective else 0.0)
 
     def _scores(self, recipe: Recipe) -> list[Floats]:
@@ -304,7 +265,7 @@ class TuningSet:
             for name, limit in held:
                 stopped |= scores[self.classes.index(name)] >= limit
             left = np.where(stopped, 1.0, scores[self.classes.index(label)])
-            own = self.by_class.get(label, _NOBODY)
+            own = self.by_class.get(label, NOBODY)
             if not len(self.good) or not len(self.defective):
                 return None, None
             good = self.good.most(left)
@@ -323,9 +284,6 @@ class TuningSet:
             while len(self._kept) > KEPT * (len(self.classes) + 2):
                 self._kept.popitem(last=False)
         return made
-
-
-_NOBODY = Group(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 def alpha_of(recipe: Recipe, label: str) -> float:

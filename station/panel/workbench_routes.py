@@ -10,19 +10,17 @@ import threading
 from collections import OrderedDict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from station.calibration.cost import Costs
 from station.calibration.guarantee import DELTA
 from station.calibration.rates import Share
 from station.core.errors import DataRefused, UsageError
 from station.exchange import LoopClient
 from station.footage.diff import diff
-from station.footage.split import deal
+from station.footage.split import deal, looks
 from station.footage.table import Rules
 from station.panel import workbench_views as views
 from station.panel.audit_card import TARGET, Auditing
@@ -32,14 +30,20 @@ from station.panel.scoring import Scoring
 from station.panel.session import Caller, allowed
 from station.panel.thumbnails import Thumbnails
 from station.panel.tuning import alpha_of, severity_of
+from station.panel.workbench_bodies import (
+    CertifyBody,
+    DraftBody,
+    FootageBody,
+    LimitsBody,
+    SplitBody,
+    TryBody,
+    with_limits,
+)
 from station.recipe import Recipe
 from station.store.limits import PANEL, Act
 
 Engineer = Annotated[Caller, Depends(allowed("workbench"))]
-Name = Annotated[str, Field(min_length=1, max_length=64)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(ge=0.0, le=1e9)]
-
+Drafter = Annotated[Caller, Depends(allowed("limits"))]
 PICTURE_FORMS = {
     ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".bmp": "image/bmp",
 }  # fmt: skip
@@ -50,75 +54,6 @@ CERTIFICATES_KEPT = 50
 
 FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 """A picture is named by its pixels: what was once right stays right."""
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class FootageBody(_Body):
-    """Which footage."""
-
-    footage: Name
-
-
-class ClassLimits(_Body):
-    """Limits of one class; least sizes are null where there is none."""
-
-    pass_below: Fraction
-    fail_above: Fraction
-    min_area_px: Positive | None = None
-    min_area_mm2: Positive | None = None
-
-
-class Assumed(_Body):
-    """What the engineer says of the line; the footage cannot tell it."""
-
-    prevalence: Fraction = Field(default=0.01, description="Share of defective parts on the line.")
-    parts_per_h: Positive = 600.0
-    review_s: Positive = 6.0
-    escape_cost: dict[str, Positive] = Field(default={"critical": 2000.0, "major": 200.0, "minor": 20.0}, max_length=8)
-    review_minute: Positive = Field(default=1.0, description="Cost of a minute of an inspector.")
-    overkill: Positive = Field(default=0.1, description="Cost of stopping a good part beyond its review.")
-
-    @property
-    def costs(self) -> Costs:
-        """As the cost rule takes them."""
-        return Costs(self.escape_cost, self.review_minute, self.review_s, self.overkill)
-
-
-class LimitsBody(FootageBody):
-    """Limits to be held against those in force."""
-
-    limits: dict[Name, ClassLimits] = Field(max_length=64)
-
-
-class TryBody(LimitsBody):
-    """Limits to be tried, and the class whose curve is drawn."""
-
-    moved: Name
-    assumed: Assumed = Assumed()
-
-
-class CertifyBody(LimitsBody):
-    """A look at the sealed side; ``looks`` is how often it was looked at when the person was asked."""
-
-    why: str = Field(min_length=1, max_length=300)
-    looks: int = Field(ge=0)
-
-
-class DraftBody(LimitsBody):
-    """Limits tried become a draft, with what is known of them; ``certificate`` is the SHA-256 of one issued here."""
-
-    key: str = Field(min_length=8, max_length=64)
-    reason: str = Field(min_length=1, max_length=1000)
-    certificate: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-
-
-class SplitBody(FootageBody):
-    """Deal the parts into a tuning and a sealed side."""
-
-    by: Literal["part", "lot"] = "part"
 
 
 def workbench_routes(kept: KeptScores, scoring: Scoring, auditing: Auditing, client: LoopClient) -> APIRouter:
@@ -132,14 +67,14 @@ def workbench_routes(kept: KeptScores, scoring: Scoring, auditing: Auditing, cli
         rows: list[dict[str, Any]] = []
         for name in kept.names():
             try:
-                rows.append(views.footage(kept.overview(name)))
+                rows.append(kept.listed(name))
             except UsageError as error:
                 rows.append({"name": name, "refused": str(error)})
         return _fresh({"footages": rows})
 
     @router.get("/footage/{name}")
     def bench(name: str, _: Engineer) -> JSONResponse:
-        return _fresh(views.bench(kept.load(name), kept.overview(name)))
+        return _bench(kept.load(name))
 
     @router.post("/try")
     def attempt(body: TryBody, _: Engineer) -> JSONResponse:
@@ -201,7 +136,7 @@ def workbench_routes(kept: KeptScores, scoring: Scoring, auditing: Auditing, cli
         tried = with_limits(loaded.recipe, body.limits)
         now = datetime.now(UTC)
         with looking:  # who was told of so many looks must not find another one when the seal is broken
-            before = int(kept.overview(body.footage)["looks"])
+            before = len(looks(loaded.footage))
             if body.looks != before:
                 raise DataRefused(f"the sealed side was looked at {before} times by now, not {body.looks}: look again")
             found = certify(loaded, tried, person=caller.person, why=body.why, now=now)
@@ -212,7 +147,7 @@ def workbench_routes(kept: KeptScores, scoring: Scoring, auditing: Auditing, cli
         return _fresh(told | {"footage": body.footage, "looks_before": before, "limits": views.limits_of(tried)})
 
     @router.post("/draft")
-    def draft(body: DraftBody, caller: Engineer) -> JSONResponse:
+    def draft(body: DraftBody, caller: Drafter) -> JSONResponse:
         # Difference and certificate are attached here, as they were found: none comes from the browser, where a
         # number may change its form, and a certificate with it its hash.
         loaded = kept.load(body.footage)
@@ -236,7 +171,7 @@ def workbench_routes(kept: KeptScores, scoring: Scoring, auditing: Auditing, cli
             deal(loaded.footage, seed=loaded.split.seed, sealed_share=loaded.split.sealed_share, by=loaded.split.by)
         else:
             deal(loaded.footage, by=body.by)
-        return _fresh(views.bench(kept.load(body.footage), kept.overview(body.footage)))
+        return _bench(kept.load(body.footage))
 
     @router.post("/score")
     def score(body: FootageBody, _: Engineer) -> JSONResponse:
@@ -289,40 +224,15 @@ def answer_refused_data(app: FastAPI) -> None:
         return JSONResponse({"code": "invalid", "words": str(error)}, status_code=422)
 
 
-def with_limits(recipe: Recipe, limits: dict[str, ClassLimits]) -> Recipe:
-    """The recipe with these limits, checked whole; classes that are not named keep theirs.
-
-    Raises:
-        DataRefused: A class is unknown, or limits cross.
-    """
-    strangers = sorted(set(limits) - set(recipe.class_names))
-    if strangers:
-        raise DataRefused(
-            f"recipe {recipe.name} has no class {', '.join(strangers)}: one of {', '.join(recipe.class_names)}"
-        )
-    data = recipe.model_dump(mode="json")
-    for kind in data["classes"]:
-        if kind["name"] in limits:
-            it = limits[kind["name"]]
-            if it.pass_below > it.fail_above:
-                raise DataRefused(
-                    f"{kind['name']}: pass_below {it.pass_below:g} is above fail_above {it.fail_above:g}: lower the "
-                    "first or raise the second"
-                )
-            given = it.model_dump()
-            # A least size of nothing is none at all.
-            kind.update(given | {name: given[name] or None for name in ("min_area_px", "min_area_mm2")})
-    try:
-        return Recipe.model_validate(data)
-    except ValidationError as error:
-        raise DataRefused("; ".join(e["msg"] for e in error.errors()[:3])) from error
-
-
 def _difference(loaded: Loaded, tried: Recipe) -> dict[str, Any]:
     """What the limits change on the tuning side: over sealed parts it would be a look."""
     shown = loaded.shown
     before, after = (shown.judged(Rules.of(r, loaded.mm_per_px)) for r in (loaded.recipe, tried))
     return views.difference(diff(shown, before, after, loaded.known.agreed), tried, loaded)
+
+
+def _bench(loaded: Loaded) -> JSONResponse:
+    return _fresh(views.bench(loaded, len(looks(loaded.footage))))
 
 
 def _picture(loaded: Loaded, sha256: str) -> Path | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,8 @@ from station.calibration.certificate import Certificate, Claim
 from station.calibration.guarantee import DELTA, allowed_misses, parts_needed
 from station.calibration.rates import Share, clopper_pearson_upper
 from station.footage.diff import Diff
+from station.footage.split import SEALED, TUNING
+from station.footage.truth import OK
 from station.panel.audit_card import Escapes
 from station.panel.kept_scores import Loaded
 from station.panel.scoring import Progress
@@ -27,17 +28,41 @@ FLIPS_SHOWN = 200
 """Parts of a difference that go to the browser, and into a draft; the counts are of all of them."""
 
 
-def footage(row: Mapping[str, Any]) -> Json:
-    """One line of the list of footage, from its overview."""
-    names = ("name", "kind", "made_at", "origin", "note", "parts", "units", "lots", "good", "defective", "disputed")
-    return {name: row[name] for name in (*names, "unmarked", "looks")} | {"split": row["split"] is not None}
+def footage(loaded: Loaded, looks: int) -> Json:
+    """What a footage holds, at a glance."""
+    parts, known = loaded.footage.parts, loaded.known
+    return {
+        "name": loaded.footage.about.name,
+        "parts": len(parts),
+        "lots": len({p.lot for p in parts if p.lot}),
+        "disputed": len(known.disputed),
+        "unmarked": len(parts) - len(known.agreed) - len(known.disputed),
+        "looks": looks,
+    }
 
 
-def bench(loaded: Loaded, overview: Mapping[str, Any]) -> Json:
+def sides(loaded: Loaded) -> Json | None:
+    """How many physical parts stand on each side of the split, and how many of them are defective."""
+    split = loaded.split
+    if split is None:
+        return None
+    units: dict[str, set[str]] = {TUNING: set(), SEALED: set()}
+    defective: dict[str, set[str]] = {TUNING: set(), SEALED: set()}
+    for part in loaded.footage.parts:
+        side = split.side.get(part.key)
+        if side is not None:
+            units[side].add(part.unit)
+            if loaded.known.agreed.get(part.key, OK) != OK:
+                defective[side].add(part.unit)
+    counted = {side: {"units": len(units[side]), "defective_units": len(defective[side])} for side in units}
+    return {"by": split.by, "nowhere": len(loaded.footage.parts) - len(split.side), **counted}
+
+
+def bench(loaded: Loaded, looks: int) -> Json:
     """Everything that does not change with the limits tried."""
     tuning, recipe = loaded.tuning, loaded.recipe
     return {
-        "footage": footage(overview),
+        "footage": footage(loaded, looks),
         "recipe": recipe.name,
         "recipe_sha256": recipe.sha256,
         "model": str(loaded.card.ref),
@@ -45,14 +70,7 @@ def bench(loaded: Loaded, overview: Mapping[str, Any]) -> Json:
         "unscored": len(loaded.unscored),
         "mm_per_px": loaded.mm_per_px,
         "delta": DELTA,
-        "sides": None
-        if loaded.split is None
-        else {
-            "by": loaded.split.by,
-            "tuning": overview["split"]["tuning"],
-            "sealed": overview["split"]["sealed"],
-            "nowhere": overview["split"]["nowhere"],
-        },
+        "sides": sides(loaded),
         "tuning": {
             "parts": len(tuning),
             "pictures": tuning.pictures,

@@ -12,7 +12,7 @@ from tests.panel.browsing import KIOSK, PHONE, TABLET, Screen, Stage, chromium, 
 
 axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
 AXE = (Path(axe.__path__[0]) / "axe.min.js").read_text(encoding="utf-8")
-TABS = ("Review", "Live", "History", "People")
+TABS = ("Review", "Live", "History", "Workbench", "People")
 
 
 def grave(page: Any, of: str = "html") -> list[str]:

@@ -98,7 +98,8 @@ def test_every_route_names_its_permission_and_refuses_everybody_without_it(app: 
 NEEDS = {
     "people": ("/api/people-admin/",),
     "correct": ("/api/correct", "/api/known"),
-    "limits": ("/api/limits",),
+    "limits": ("/api/limits", "/api/workbench/draft"),
+    "workbench": ("/api/workbench/",),
     "history": ("/api/history", "/api/part/", "/api/passed", "/api/crop/"),
     "review": ("/api/claim", "/api/renew", "/api/leave", "/api/undo", "/api/answer", "/api/review/", "/api/first-look/",
                "/heat/", "/aligned/"),
@@ -146,6 +147,7 @@ def test_who_may_do_what() -> None:
         "history": {"engineer", "ml", "admin"},
         "correct": {"engineer", "admin"},
         "limits": {"engineer", "admin"},
+        "workbench": {"engineer", "admin"},
         "people": {"admin"},
     }
     for role, tabs in TABS.items():

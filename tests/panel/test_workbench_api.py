@@ -29,7 +29,7 @@ from station.footage.truth import OK, truths
 from station.panel.kept_scores import KeptScores
 from station.panel.reading import Reading
 from station.panel.tuning import TuningSet
-from station.panel.workbench_routes import Assumed, ClassLimits, with_limits
+from station.panel.workbench_bodies import Assumed, ClassLimits, with_limits
 from station.recipe import Recipe
 from tests.panel.bench_footage import NAMES, bench_config, make_footage, make_model
 from tests.panel.rehearsal import Rehearsal

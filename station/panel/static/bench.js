@@ -2,6 +2,7 @@
 import { ask } from "./link.js";
 
 const KEPT = "station.workbench.assumed";
+const TRIES = 4;
 const ASSUMED = {
   prevalence: 0.01, parts_per_h: 600, review_s: 6, review_minute: 1, overkill: 0.1,
   escape_cost: { critical: 2000, major: 200, minor: 20 },
@@ -29,7 +30,14 @@ export class Bench extends EventTarget {
   /** Opens a footage; the limits tried begin as those in force, or stay where it is opened again. */
   async open(name) {
     const mine = ++this.turn;
-    const data = await ask(`/api/workbench/footage/${encodeURIComponent(name)}`);
+    let data = null;
+    for (let tries = 1; data === null; tries++) {
+      try {
+        data = await ask(`/api/workbench/footage/${encodeURIComponent(name)}`);
+      } catch (failure) { // a large footage takes its time at first; the panel goes on with it meanwhile
+        if (failure.code !== "network" || tries === TRIES || mine !== this.turn) throw failure;
+      }
+    }
     if (mine !== this.turn) return;
     const stays = this.name === name && this.data?.recipe === data.recipe && this.data?.model === data.model;
     Object.assign(this, { name, data, answer: null });

@@ -128,6 +128,7 @@ export async function mount(element) {
     at("rates").innerHTML = operatingTable(bench.answer, (parts_per_h * review_s) / 60, bench.data.delta);
     at("by-class").innerHTML = classTable(bench);
     draw();
+    performance.clearMarks("station-workbench");
     performance.mark("station-workbench", { detail: { limits: bench.answer.limits, moved: bench.answer.moved } });
   }
 
