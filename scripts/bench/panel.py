@@ -127,7 +127,7 @@ class Station:
     port: int = 0
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, *, panel: bool) -> None:
+    def start(self) -> None:
         make_people(self.folder, **{p: _inspector() for p in PEOPLE})
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -135,8 +135,7 @@ class Station:
         width, height = self.size
         loop = ["--serve-loop", str(self.folder), "--plan", self.plan, "--size", f"{width}x{height}"]
         self._start("loop", [__file__, *loop, "--stock", str(self.stock), "--pause", str(self.pause_s)])
-        if panel:
-            self.start_panel()
+        self.start_panel()
         until(lambda: config(self.folder).store.door.is_file(), "the loop does not start")
         until(lambda: self.count("review") >= self.stock, "not enough parts are held", 300)
 
@@ -203,14 +202,12 @@ def until(true: Any, words: str, seconds: float = 60.0) -> None:
 
 
 @contextmanager
-def station(
-    plan: str, size: tuple[int, int], *, stock: int = 0, pause_s: float = 1.0 / RATE, panel: bool = True
-) -> Iterator[Station]:
+def station(plan: str, size: tuple[int, int], *, stock: int = 0, pause_s: float = 1.0 / RATE) -> Iterator[Station]:
     """A running station in a folder of its own, at which so many parts wait."""
     with tempfile.TemporaryDirectory(prefix="station-bench-") as folder:
         made = Station(Path(folder), plan, size, stock, pause_s)
         try:
-            made.start(panel=panel)
+            made.start()
             yield made
         finally:
             made.close()
@@ -307,7 +304,7 @@ def measure_loop(browser: Any, rounds: int, seconds: float) -> dict[str, Any]:
     """The loop's cycle with panel and live screen against without, in turns over one running loop."""
     cycle: dict[str, list[float]] = {"without": [], "with": []}
     rate: dict[str, list[float]] = {"without": [], "with": []}
-    with station("ppppppppppr", (640, 640), pause_s=0.05, panel=False) as at:
+    with station("ppppppppppr", (640, 640), pause_s=0.05) as at:
         client = LoopClient(config(at.folder).store.door)
         until(lambda: client.state().parts > 20, "no parts come")
 
@@ -319,9 +316,9 @@ def measure_loop(browser: Any, rounds: int, seconds: float) -> dict[str, Any]:
             cycle[which].append(_cycle_ms(at, round(now.parts - parts)))
             rate[which].append((now.parts - parts) / took)
 
-        for _ in range(rounds):
-            watch("without")
-            at.start_panel()
+        for turn in range(rounds):
+            if turn:
+                at.start_panel()
             with screen(browser, at, "P0") as page:
                 page.wait_for_selector("#station-tabs [role=tab]")
                 page.click("#station-tabs [role=tab] >> nth=1")
@@ -329,6 +326,7 @@ def measure_loop(browser: Any, rounds: int, seconds: float) -> dict[str, Any]:
                 watch("with")
             at.stop("panel")
             time.sleep(0.5)
+            watch("without")
         client.close()
     ratios = [w / o for w, o in zip(cycle["with"], cycle["without"], strict=True)]
     return {
@@ -384,8 +382,8 @@ def main() -> int:
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         for size in SIZES[: 1 if given.quick else None] if only & {"key", "stop", "page"} else ():
             name = f"{size[0]} x {size[1]}"
-            answers = 8 if given.quick else 60
-            with station("pppr", size, stock=answers + 8) as at:
+            answers = 6 if given.quick else 60
+            with station("pppr", size, stock=answers + 5) as at:
                 if "page" in only and size == SIZES[0]:
                     result["page"] = measure_page(browser, at, 1 if given.quick else 8)
                     rows.append(("first page, cold", _ms(result["page"]), "<= 2000 ms"))

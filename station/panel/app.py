@@ -53,7 +53,7 @@ MONO_FONTS = ("ui-monospace", "DejaVu Sans Mono", "monospace")
 STOP_S = 3
 """A browser holding its event stream open must not keep the process alive."""
 
-NICENESS = 5
+NICENESS = 10
 """The loop goes before the panel where both want the processor."""
 
 TAB_OF: Mapping[str, Callable[[], None]] = {
