@@ -398,15 +398,35 @@ def main() -> int:
                     result[f"key {name}, 10"] = found = measure_key(browser, at, 10, 10)
                 rows.append((f"key -> next part painted, {name}, 10 inspectors", _ms(found), "p95 <= 150 ms"))
         if "loop" in only:
-            loop = measure_loop(browser, 1 if given.quick else 4, 2.0 if given.quick else 15.0)
-            result["loop"] = loop
-            rows.append(("loop's cycle with panel / without", f"{loop['ratio']:.3f} of {loop['ratios']}", "<= 1.05"))
+            rounds, seconds = (1, 2.0) if given.quick else (4, 15.0)
+            result["loop"] = loop = measure_loop(browser, rounds, seconds)
+            rows.append(("loop's cycle with panel / without", _ratio(loop), "<= 1.05"))
+            if not given.quick:
+                with polite(chromium) as path:
+                    other = driver.chromium.launch(executable_path=path, args=FLAGS)
+                    result["loop, browser at nice 10"] = loop = measure_loop(other, rounds, seconds)
+                    other.close()
+                rows.append(("loop's cycle with panel / without, browser at nice 10", _ratio(loop), "<= 1.05"))
         browser.close()
     for words, value, aim in rows:
         print(f"{words:<62} {value:<40} {aim}")
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+@contextmanager
+def polite(chromium: str) -> Iterator[str]:
+    """A browser that gives way to the loop, as a kiosk on the station's own machine should."""
+    with tempfile.TemporaryDirectory(prefix="station-bench-") as folder:
+        script = Path(folder) / "chromium"
+        script.write_text(f'#!/bin/sh\nexec nice -n 10 {chromium} "$@"\n')
+        script.chmod(0o755)
+        yield str(script)
+
+
+def _ratio(loop: dict[str, Any]) -> str:
+    return f"{loop['ratio']:.3f} of {loop['ratios']}"
 
 
 def _ms(found: dict[str, float]) -> str:
