@@ -14,14 +14,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from station.calibration.certificate import EVERY_CLASS, Certificate, digest
-from station.calibration.certify import SealedPart, issue
+from station.calibration.certificate import EVERY_CLASS, Certificate
 from station.calibration.guarantee import allowed_misses, lower_limit, percent, what_holds
 from station.calibration.rates import Share
 from station.config import StationConfig
@@ -29,7 +28,8 @@ from station.core.errors import DataRefused, UsageError
 from station.footage.book import Footage, find
 from station.footage.diff import Diff, diff
 from station.footage.scores import columns_of
-from station.footage.split import SEALED, TUNING, Split, look, looks, read_split
+from station.footage.sealed import certified
+from station.footage.split import SEALED, TUNING, Split, read_split
 from station.footage.table import Rules, Table
 from station.footage.trained import trained_units
 from station.footage.truth import OK, truths
@@ -38,9 +38,6 @@ from station.footage_replay import footage_scale, scored_table
 from station.limits_fit import recipe_here
 from station.recipe import Recipe
 from station.registry import ModelRegistry
-
-VALID_DAYS = 180
-"""A certificate expires after half a year unless model, recipe or camera end it sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +204,11 @@ def tune(
     proposed = _with_limits(recipe, chosen)
     certificate = shares = None
     if certify:
-        certificate = _certify(
-            footage, split, sealed, chosen, classes,
-            miss=miss, delta=delta, now=now, person=person, why=why,
-            scorer_sha256=scorer_sha256, recipe=proposed,
-            seen=None if trained is None else {u.name for u in tuning} | trained,
+        limits = {c.label: c.pass_below for c in chosen}
+        certificate = certified(
+            footage, split, sealed, classes, limits,
+            alpha=dict.fromkeys(limits, miss), delta=delta, recipe=proposed, scores_sha256=scorer_sha256,
+            seen=None if trained is None else {u.name for u in tuning} | trained, person=person, why=why, now=now,
         )  # fmt: skip
         shares = _sealed_shares(sealed, proposed, classes)
     left_out = sum(u.left_out for u in units.values())
@@ -256,78 +253,6 @@ def _choose(
     )
     highest = max(c.pass_below for c in recipe.classes if label in (EVERY_CLASS, c.name))
     return Chosen(label, min(float(found.min()), highest), False, words)
-
-
-def _certify(
-    footage: Footage,
-    split: Split,
-    units: Sequence[Unit],
-    chosen: Sequence[Chosen],
-    classes: Sequence[str],
-    *,
-    miss: float,
-    delta: float,
-    now: datetime,
-    person: str,
-    why: str,
-    scorer_sha256: str,
-    recipe: Recipe,
-    seen: set[str] | None,
-) -> Certificate:
-    limits = {c.label: c.pass_below for c in chosen}
-    question = digest(
-        {
-            "set": split.hash_of(footage, SEALED),
-            "limits": limits,
-            "scores": scorer_sha256,
-            "rules": [c.model_dump(mode="json", exclude={"title"}) for c in recipe.classes],
-            "ignore": [r.model_dump(mode="json") for r in recipe.ignore],
-        }
-    )
-    parts = _sealed_parts(units, limits, classes)
-    for label in limits:
-        if not any(p.truth != OK and label in (EVERY_CLASS, p.truth) for p in parts):
-            words = "no defective part" if label == EVERY_CLASS else f"no part with {label}"
-            raise DataRefused(f"{words} on the sealed side: mark some, or split by another share; nobody looked")
-    before = looks(footage)
-    count = len(before)
-    if not any(row.get("question") == question for row in before):
-        count = look(
-            footage, split, person=person, why=why, at=now, limits=limits,
-            question=question, recipe_sha256=recipe.sha256, scores_sha256=scorer_sha256, miss=miss,
-            confidence=1.0 - delta,
-        )  # fmt: skip
-    about = footage.about
-    return issue(
-        parts,
-        limits,
-        alpha=dict.fromkeys(limits, miss),
-        model_sha256=scorer_sha256,
-        recipe_sha256=recipe.sha256,
-        optics_sha256=about.optics_sha256,
-        issued_at=now,
-        expires_at=now + timedelta(days=VALID_DAYS),
-        looks=count,
-        delta=delta,
-        seen=seen,
-    )
-
-
-def _sealed_parts(units: Sequence[Unit], limits: Mapping[str, float], classes: Sequence[str]) -> list[SealedPart]:
-    joint = EVERY_CLASS in limits
-    parts = []
-    for unit in units:
-        if not unit.defective:
-            score = unit.score(EVERY_CLASS, classes)
-            parts.append(SealedPart(unit.name, OK, score, unit.lot, unit.people))
-        elif joint:
-            score = unit.score(EVERY_CLASS, classes)
-            parts.append(SealedPart(unit.name, "+".join(unit.labels()), score, unit.lot, unit.people))
-        else:  # a part with two kinds of defect is evidence for both limits
-            for label in unit.labels():
-                name = unit.name if len(unit.labels()) == 1 else f"{unit.name}#{label}"
-                parts.append(SealedPart(name, label, unit.score(label, classes), unit.lot, unit.people))
-    return parts
 
 
 def _sealed_shares(units: Sequence[Unit], recipe: Recipe, classes: Sequence[str]) -> dict[str, Share]:
