@@ -92,16 +92,11 @@ def main(arguments: list[str]) -> int:
         print(note, file=sys.stderr, flush=True)
     # Tests ask nothing of the outside network; what phones home by default is told not to.
     quiet = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    pytest = [str(_setup.bin_path(VENV, "python")), "-m", "pytest", *side_by_side(arguments), *in_place(arguments)]
+    pytest = [str(_setup.bin_path(VENV, "python")), "-m", "pytest", *in_place(arguments)]
     code = subprocess.call(pytest, cwd=_setup.ROOT, env={**quiet, **os.environ})
     if failed:
         print(note, file=sys.stderr, flush=True)
     return code or (1 if failed else 0)
-
-
-def side_by_side(arguments: list[str]) -> list[str]:
-    """Two files of tests at a time, each file whole and in its order; a caller's own ``-n`` goes first."""
-    return [] if any(argument.startswith("-n") for argument in arguments) else ["-n", "2", "--dist", "loadfile"]
 
 
 def in_place(arguments: list[str]) -> list[str]:

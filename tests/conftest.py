@@ -28,6 +28,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Side by side a file stays whole and in its order, and one browser at a time has the machine.
+    browsing = {item.path for item in items if {"chromium", "chromium_path"} & set(getattr(item, "fixturenames", ()))}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("browser" if item.path in browsing else str(item.path)))
     if config.getoption("--long"):
         return
     skip = pytest.mark.skip(reason="takes minutes: runs with --long")

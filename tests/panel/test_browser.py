@@ -11,7 +11,6 @@ from tests.panel.browsing import (
     CHROMIUM as CHROMIUM,
 )
 from tests.panel.browsing import (
-    HELD,
     PAINTED_WITHIN_MS,
     SIGHT_MS,
     Screen,
@@ -146,8 +145,15 @@ def test_an_undo_whose_reply_was_lost_takes_no_second_answer_back(stage: Stage, 
 def test_the_loop_goes_on_when_the_panel_is_killed_and_a_new_panel_shows_the_queue(stage: Stage, chromium: Any) -> None:
     screen = Screen(chromium, stage, "Tom", broken_link=True)
     page = screen.page
-    waiting = len(HELD) - 12
-    page.wait_for_function("n => document.querySelector('#st-waiting')?.textContent === `${n} waiting`", arg=waiting)
+    open_now = (
+        "SELECT count(*) FROM review r WHERE r.settled_at IS NULL AND NOT EXISTS "
+        "(SELECT 1 FROM confirmation c WHERE c.review_id = r.id AND c.undone_at IS NULL)"
+    )
+
+    def shows_what_waits() -> bool:
+        return bool(page.text_content("#st-waiting") == f"{stage.rows(open_now)[0][0]} waiting")
+
+    until(shows_what_waits)
     shown = screen.number
     stage.stop("panel", signal.SIGKILL)
     before = stage.rows("SELECT count(*) FROM inspection")[0][0]
@@ -160,7 +166,7 @@ def test_the_loop_goes_on_when_the_panel_is_killed_and_a_new_panel_shows_the_que
     stage.start_panel()
     stage.wait_for_panel()
     page.wait_for_function("document.querySelector('#st-state').dataset.state === 'RUNNING'", timeout=20_000)
-    page.wait_for_function("n => document.querySelector('#st-waiting')?.textContent === `${n} waiting`", arg=waiting)
+    until(shows_what_waits, seconds=60)
     assert screen.number == shown
     screen.press("f")
     screen.stored(1)
